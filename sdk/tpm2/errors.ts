@@ -1,0 +1,31 @@
+// The error of this room: bad TPM data, named by a stable code so that a caller can switch on it.
+
+/**
+ * Why TPM data was refused.
+ * - MALFORMED: the bytes are not the structure they claim to be (short, long, unknown selector, size over its limit)
+ * - BAD_AK: the key is not a restricted signing key that never left its TPM
+ * - BAD_SIGNATURE, BAD_MAGIC, BAD_TYPE, BAD_QUALIFYING_DATA, PCR_SELECTION: the checks of a quote
+ * - BAD_CREDENTIAL: a credential was not made for this key and name
+ * - UNSUPPORTED: well formed, but an algorithm that this room does not compute with
+ */
+export type Tpm2ErrorCode =
+  | 'MALFORMED'
+  | 'BAD_AK'
+  | 'BAD_SIGNATURE'
+  | 'BAD_MAGIC'
+  | 'BAD_TYPE'
+  | 'BAD_QUALIFYING_DATA'
+  | 'PCR_SELECTION'
+  | 'BAD_CREDENTIAL'
+  | 'UNSUPPORTED'
+
+/** Bad TPM data. `code` is stable; `message` says what was expected and what was found. */
+export class Tpm2Error extends Error {
+  readonly code: Tpm2ErrorCode
+
+  constructor(code: Tpm2ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'Tpm2Error'
+    this.code = code
+  }
+}
