@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Debian packages that some tests use as independent judges: uefitool-cli parses our firmware volume, ovmf is real
+# firmware, tpm2-tools speaks to our TPM. All are optional: tests that need one say so and skip without it.
+#
+# Exit code: 0 the packages are there; 75 (EX_TEMPFAIL of sysexits.h) they are not, the last line says why.
+set -u
+packages=(uefitool-cli ovmf tpm2-tools)
+
+without() {
+  echo "$1"
+  exit 75
+}
+
+present() {
+  dpkg-query --show --showformat='${Status}\n' "${packages[@]}" 2>/dev/null | grep -c '^install ok installed$'
+}
+
+command -v apt-get >/dev/null 2>&1 || without 'no apt-get on this machine'
+[ "$(present)" = "${#packages[@]}" ] && exit 0
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  sudo -n true 2>/dev/null || without "installing ${packages[*]} needs root"
+  as_root=(sudo -n)
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+"${as_root[@]}" apt-get update -qq || without 'apt-get update failed (no network, or no package lists)'
+"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null ||
+  without "apt-get could not install ${packages[*]}"
