@@ -15,6 +15,7 @@ const terminalPrograms = [
   'protos/generate.ts',
   'test/bench/**/*.ts',
   'test/trace.ts',
+  'test/trace/skips.ts',
   '.ci/*.ts',
 ]
 
@@ -90,9 +91,8 @@ export default defineConfig(
         },
         {
           selector:
-            'MemberExpression[property.name=/^(skip|todo)$/][object.name=/^(describe|it|test|suite)$/]',
-          message:
-            'Remove the test, or skip with a stated reason: it.skipIf(condition) or context.skip(reason).',
+            'MemberExpression[property.name=/^(skip|skipIf|runIf|todo)$/][object.name=/^(describe|it|test|suite)$/]',
+          message: "Say why: (context) => context.skip(condition, 'reason'), in the test or in beforeEach.",
         },
       ],
     },

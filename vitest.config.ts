@@ -5,6 +5,7 @@
  * - `TRACE=FILE` also writes the results as JSON to FILE, which `npm run trace -- --from FILE` and `.ci/run` read.
  */
 import { defineConfig } from 'vitest/config'
+import { SkipReporter } from './test/trace/skips.ts'
 
 /**
  * `import 'palimpsest'` in tests and examples means the sources (package.json "exports"), so no build is needed.
@@ -26,7 +27,7 @@ export default defineConfig({
     hookTimeout: 60_000,
     // Tests mostly wait for the processes they started, so one core less (Vitest's default) would lie idle.
     maxWorkers: '100%',
-    reporters: traceFile ? ['default', ['json', { outputFile: traceFile }]] : ['default'],
+    reporters: traceFile ? ['default', ['json', { outputFile: traceFile }], new SkipReporter()] : ['default'],
     coverage: {
       provider: 'v8',
       include: ['sdk/**/*.ts', 'emulator/**/*.ts'],
