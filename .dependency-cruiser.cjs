@@ -180,7 +180,7 @@ module.exports = {
     forbid(
       'no-orphans',
       'A file that imports nothing and that nobody imports is dead, or was never connected.',
-      { orphan: true, pathNot: ['\\.d\\.ts$', '^examples/', '^sdk/rpc/contract/'] },
+      { orphan: true, pathNot: ['\\.d\\.ts$', '^examples/', '^sdk/rpc/contract/', '^test/vectors/'] },
       {},
     ),
     forbid('no-unresolvable', 'An import that leads nowhere.', {}, { couldNotResolve: true }),

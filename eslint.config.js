@@ -20,7 +20,7 @@ const terminalPrograms = [
 ]
 
 export default defineConfig(
-  globalIgnores(['dist/', 'coverage/', 'test/.results/', 'sdk/rpc/contract/']),
+  globalIgnores(['dist/', 'coverage/', 'test/.results/', 'sdk/rpc/contract/', 'test/vectors/']),
 
   { linterOptions: { reportUnusedDisableDirectives: 'error', reportUnusedInlineConfigs: 'error' } },
 
