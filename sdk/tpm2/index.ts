@@ -42,6 +42,7 @@ export {
   PCR_COUNT,
   type PcrBanks,
   pcrDigest,
+  pcrResetValue,
   selectedPcrs,
   selectPcrs,
   TPML_PCR_SELECTION,

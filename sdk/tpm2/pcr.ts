@@ -3,7 +3,7 @@
 
 import { type Codec, list } from './codec.ts'
 import { TPM_ALG } from './constants.ts'
-import { hash } from './hash.ts'
+import { digestSize, hash } from './hash.ts'
 
 /** PCRs of a PC Client platform: 0 to 23 in every bank. */
 export const PCR_COUNT = 24
@@ -11,6 +11,20 @@ const SELECT_BYTES = PCR_COUNT / 8
 /** Limits of what is read: banks in one selection, octets in one bit map. */
 const MAX_BANKS = 16
 const MAX_SELECT_BYTES = 32
+
+/** PCRs of the dynamic root of trust read as all ones until one is launched. */
+const DYNAMIC_PCRS = { first: 17, last: 22 }
+
+/**
+ * A PCR's value after TPM2_Startup(CLEAR) in a bank (TPM_ALG): zeros; all ones for PCRs 17 to 22; PCR 0 ends with the
+ * locality of the startup. Source: TCG PC Client Platform TPM Profile, version 1.05, clause 4.6.
+ */
+export function pcrResetValue(pcr: number, bank: number, startupLocality = 0): Uint8Array {
+  const dynamic = pcr >= DYNAMIC_PCRS.first && pcr <= DYNAMIC_PCRS.last
+  const value = new Uint8Array(digestSize(bank)).fill(dynamic ? 0xff : 0)
+  if (pcr === 0) value[value.length - 1] = startupLocality
+  return value
+}
 
 /** TPMS_PCR_SELECTION (10.6.2): a bank and a bit map, PCR n at bit n mod 8 of octet n / 8. */
 export interface TPMS_PCR_SELECTION {
