@@ -1,0 +1,49 @@
+// Evidence as bytes: the formats that a platform writes and verifiers read. Writer and reader share this room, so that
+// neither can drift from the other: event log, launch report, firmware manifest, endorsement, share statement.
+// Nothing here decides whether evidence is good enough: that is appraisal (sdk/attest).
+
+export {
+  CERTIFICATE_USAGE,
+  type PlatformEndorsement,
+  type PlatformKeys,
+  platformKeys,
+} from './endorsement.ts'
+export { EvidenceError, type EvidenceErrorCode } from './errors.ts'
+export {
+  decodeFirmwareBlob,
+  decodeImageLoadEvent,
+  decodeTaggedEvent,
+  encodeFirmwareBlob,
+  encodeImageLoadEvent,
+  encodeTaggedEvent,
+  filePathDevicePath,
+  type FirmwareBlob,
+  type ImageLoadEvent,
+  type TaggedEvent,
+} from './event-data.ts'
+export {
+  digestsOf,
+  type EventLog,
+  EventLogWriter,
+  type LogAlgorithm,
+  type NewEvent,
+  parseEventLog,
+  type PcrEvent,
+} from './event-log.ts'
+export { EV, EVENT_TAG, eventTypeName } from './event-types.ts'
+export {
+  type FirmwareManifest,
+  firmwareManifestDigest,
+  signFirmwareManifest,
+  verifyFirmwareManifest,
+} from './firmware-manifest.ts'
+export { type ImageProfile, readImageProfile } from './image-profile.ts'
+export {
+  type LaunchKind,
+  type LaunchReport,
+  parseLaunchReport,
+  signLaunchReport,
+  verifyLaunchReport,
+} from './launch-report.ts'
+export { replay, replayBanks } from './replay.ts'
+export { makeShareStatement, type ShareStatement, verifyShareStatement } from './share-statement.ts'
