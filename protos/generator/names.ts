@@ -28,7 +28,12 @@ function typeName(node: protobuf.ReflectionObject, packageName: string): string 
 
 /** Path of an import from one generated file to another. */
 export function importPath(from: string, to: string): string {
-  const relative = path.posix.relative(path.posix.dirname(from), to)
+  // Both are relative to the contract's folder, which `to` may leave upwards: a deep root keeps the steps.
+  const root = '/0/1/2/3/4/5/6/7/8/9'
+  const relative = path.posix.relative(
+    path.posix.join(root, path.posix.dirname(from)),
+    path.posix.join(root, to),
+  )
   return relative.startsWith('.') ? relative : `./${relative}`
 }
 

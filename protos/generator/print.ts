@@ -59,7 +59,7 @@ function runtimeImports(output: string, runtime: Runtime): string {
 
 function docstring(comment: string | null | undefined, indent = ''): string {
   if (!comment) return ''
-  const lines = comment.replaceAll('*/', '*\u200b/').trimEnd().split('\n')
+  const lines = comment.replaceAll('*/', '*\\/').trimEnd().split('\n')
   if (lines.length === 1) return `${indent}/** ${lines.join('')} */\n`
   return `${indent}/**\n${lines.map((line) => `${indent} * ${line}`.trimEnd()).join('\n')}\n${indent} */\n`
 }

@@ -2,15 +2,7 @@
  * The contract in the form that the codec works with: every message with its fields resolved, looked up by name.
  * Built once per process from the embedded JSON; messages are resolved at first use, so start-up stays short.
  */
-import type {
-  EnumJson,
-  FieldJson,
-  MessageJson,
-  MethodJson,
-  NamespaceJson,
-  NodeJson,
-  ServiceJson,
-} from './descriptor.ts'
+import type { EnumJson, FieldJson, MessageJson, MethodJson, NamespaceJson, NodeJson } from './descriptor.ts'
 import { type EnumValue, enumValues, fieldName, methodName } from './names.ts'
 import { type ScalarType, scalarTypes } from './scalars.ts'
 
