@@ -43,6 +43,12 @@ function parseKey(what: string, parse: () => KeyObject): KeyObject {
   return key
 }
 
+/** OpenSSL exports a point in the form that it was read in; the canonical form is built from the coordinates. */
+function canonicalSpki(key: KeyObject): Uint8Array {
+  const { x = '', y = '' } = key.export({ format: 'jwk' })
+  return concatBytes(SPKI_PREFIX, Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url'))
+}
+
 /** A P-256 public key: verifies, and names an identity by {@link PublicKey.digest}. */
 export class PublicKey {
   /** DER SubjectPublicKeyInfo in its canonical form: named curve, uncompressed point, 91 bytes. */
@@ -53,7 +59,7 @@ export class PublicKey {
 
   private constructor(key: KeyObject) {
     this.#key = key
-    this.spki = plainView(key.export({ format: 'der', type: 'spki' }))
+    this.spki = canonicalSpki(key)
     this.digest = sha256(this.spki)
   }
 

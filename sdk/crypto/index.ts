@@ -27,18 +27,14 @@ export { type Canonical, type CanonicalMap, decodeCanonical, encodeCanonical } f
 export { decodeMap, expect, field } from './fields.ts'
 export { IdentityKey, PublicKey, SIGNATURE_LENGTH } from './identity.ts'
 export { parse1, type Parsed1, sign1, verify1 } from './cose.ts'
+export { certificateKey, parseCertificate, parseCertificates, verifyChain } from './x509.ts'
+export { issueCertificate, selfSignedRoot } from './x509-issue.ts'
 export {
   type Certificate,
   type CertificateContent,
   type CertificateExtension,
-  certificateKey,
   type CertificateUsage,
-  issueCertificate,
-  parseCertificate,
-  parseCertificates,
-  selfSignedRoot,
-  verifyChain,
-} from './x509.ts'
+} from './x509-types.ts'
 export { generateHpkeKeyPair, HPKE_KEY_LENGTH, type HpkeKeyPair, open, seal, type Sealed } from './hpke.ts'
 export {
   BLOCK_KEY_LENGTH,
