@@ -1,0 +1,278 @@
+// The memory of the machine as one object: DRAM, ownership table, controller, write log and faults change together, in
+// synchronous steps, so no caller ever sees half of a move. Host, guest and worker ports reach memory through this.
+
+import type { KeyMode, PublicKey, Secret } from '../../sdk/crypto/index.ts'
+import { PalimpsestError, type ErrorCode } from '../../sdk/rpc/index.ts'
+import { Guest } from './guest.ts'
+import { MemoryAccess } from './memory/access.ts'
+import { MemoryController, NO_KEY, opens, type PageKey } from './memory/controller.ts'
+import { Dram, FRAME_BYTES } from './memory/dram.ts'
+import { FaultQueue, type FaultQueueOptions } from './memory/faults.ts'
+import { PLATFORM_WRITER, WriteLog, type LoggedWrite } from './memory/write-log.ts'
+import type { CopyBetweenFrames, FrameDescription, Pair, Run } from './ownership-rows.ts'
+import { OwnershipTable } from './ownership.ts'
+import { invalid } from './refusals.ts'
+
+/** Most frames that one ReadFrames returns. */
+const MAX_READ_FRAMES = 4096
+/** Most rows that one DescribeFrames returns. */
+const MAX_DESCRIBED_FRAMES = 65536
+/** Most copies of one BeginCopies or CommitCopies. */
+const MAX_COPIES = 1024
+const DEFAULT_LOG_ENTRIES = 1000
+/** Most write log entries in one answer. */
+const MAX_LOG_ENTRIES = 100_000
+
+/** A nested mapping to set; without a frame it is removed. */
+export interface MappingChange {
+  readonly index: number
+  readonly frame: number | undefined
+  readonly writable: boolean
+}
+
+/** The memory and who is in it. */
+export class MemorySystem {
+  readonly access: MemoryAccess
+  readonly faults: FaultQueue
+  readonly #dram: Dram
+  readonly #table: OwnershipTable<PageKey>
+  readonly #controller = new MemoryController()
+  readonly #writeLog = new WriteLog()
+  readonly #guests = new Map<string, Guest>()
+
+  constructor(options: FaultQueueOptions & { readonly memoryBytes: number }) {
+    this.#dram = new Dram(options.memoryBytes)
+    this.faults = new FaultQueue(options)
+    this.#table = new OwnershipTable(this.#dram.frames, {
+      scrub: (frame, generation) => {
+        if (this.#dram.scrub(frame)) this.#writeLog.append(frame, PLATFORM_WRITER, 'scrub', generation)
+      },
+    })
+    this.access = new MemoryAccess({
+      dram: this.#dram,
+      table: this.#table,
+      controller: this.#controller,
+      writeLog: this.#writeLog,
+      faults: this.faults,
+    })
+  }
+
+  /** Number of DRAM frames. */
+  get frames(): number {
+    return this.#dram.frames
+  }
+
+  /** Frames that hold something. */
+  get writtenFrames(): number {
+    return this.#dram.writtenFrames
+  }
+
+  /** Number of frames in each state. */
+  get totals(): OwnershipTable<PageKey>['totals'] {
+    return this.#table.totals
+  }
+
+  // --- Guests ---
+
+  /** Adds a guest without frames and keys. @throws RESOURCE_EXHAUSTED when there is no key slot */
+  addGuest(name: string, pages: number, identity: PublicKey): Guest {
+    const guest = new Guest(this.#table.addVm(name, pages), identity)
+    this.#guests.set(name, guest)
+    return guest
+  }
+
+  /** Ends a guest: its accesses fail, its frames are scrubbed, its slot is empty. */
+  removeGuest(guest: Guest): void {
+    guest.ended = true
+    this.#guests.delete(guest.name)
+    this.#table.removeVm(guest.owner)
+    guest.nested.clear()
+    const slot = guest.takeSlot()
+    if (slot !== undefined) this.#controller.release(slot)
+    this.faults.failVm(guest.name)
+  }
+
+  /** A running guest. @throws UNKNOWN_VM */
+  guest(name: string): Guest {
+    const guest = this.#guests.get(name)
+    if (guest !== undefined) return guest
+    throw new PalimpsestError('UNKNOWN_VM', `expected a running guest, found "${name}": launch it first`, {
+      metadata: { vm: name },
+    })
+  }
+
+  /** Whether a guest of that name runs. */
+  hasGuest(name: string): boolean {
+    return this.#guests.has(name)
+  }
+
+  /** Fills a guest's slot; the caller wipes the keys. @throws STATE when it is full, INVALID_ARGUMENT */
+  installKeys(guest: Guest, root: Secret, mode: KeyMode, group: Secret | undefined): void {
+    if (guest.installedSlot !== undefined) {
+      throw new PalimpsestError(
+        'STATE',
+        `expected an empty key slot of "${guest.name}", found keys in it: launch the VM again`,
+        { metadata: { vm: guest.name, expected: 'no keys', found: 'keys installed' } },
+      )
+    }
+    guest.fillSlot(this.#controller.install(root, mode, group))
+  }
+
+  // --- Moves of the host ---
+
+  /** FREE -> PRIVATE. @throws OWNERSHIP_FAULT, OUT_OF_RANGE, INVALID_ARGUMENT, UNKNOWN_VM */
+  assign(vm: string, runs: readonly Run[]): void {
+    this.#table.assign(this.guest(vm).owner, runs, NO_KEY)
+  }
+
+  /** FREE -> RESERVED. @throws OWNERSHIP_FAULT, INVALID_ARGUMENT, UNKNOWN_VM */
+  reserve(registration: string, vm: string, frames: readonly number[]): void {
+    this.#table.reserve(registration, this.guest(vm).owner, frames, NO_KEY)
+  }
+
+  /** RESERVED -> FREE; no frames means all of the registration. Returns how many. @throws OWNERSHIP_FAULT */
+  release(registration: string, frames: readonly number[]): number {
+    return this.#table.release(registration, frames)
+  }
+
+  /**
+   * PRIVATE or SHARED_RO -> SHARED_RO with another name; the owner's consent has been checked. Frames that the owner
+   * never wrote are filled with encrypted zeros first: a worker can only copy what a key opens.
+   * @throws OWNERSHIP_FAULT, OUT_OF_RANGE, STATE when the owner has no keys
+   */
+  share(owner: Guest, peer: Guest, pairs: readonly Pair[]): Run[] {
+    const { writeKey } = owner.slot
+    return this.#table.share(owner.owner, peer.owner, pairs, (frame, key) => {
+      if (key !== NO_KEY) return key
+      const zeros = new Uint8Array(FRAME_BYTES)
+      this.#dram.write(frame, this.#controller.encrypt(frame, writeKey, zeros))
+      this.#writeLog.append(frame, PLATFORM_WRITER, 'scrub', this.#table.generation(frame) + 1)
+      return writeKey
+    })
+  }
+
+  /** SHARED_RO with one name -> PRIVATE. @throws OWNERSHIP_FAULT, OUT_OF_RANGE, UNKNOWN_VM, STATE */
+  upgrade(vm: string, indexes: readonly number[]): void {
+    const { owner, slot } = this.guest(vm)
+    this.#table.upgrade(owner, indexes, (key) => opens(slot, key))
+  }
+
+  /** Rows of the ownership table. @throws INVALID_ARGUMENT */
+  describe(frames: readonly number[]): FrameDescription[] {
+    expectAtMost('frames', frames.length, MAX_DESCRIBED_FRAMES)
+    return frames.map((frame) => this.#table.describe(frame))
+  }
+
+  /** Content of frames as it lies in DRAM, one after the other. @throws INVALID_ARGUMENT */
+  read(frames: readonly number[]): Uint8Array {
+    expectAtMost('frames', frames.length, MAX_READ_FRAMES)
+    for (const frame of frames) this.#table.describe(frame)
+    return this.#gather(frames)
+  }
+
+  /** Sets nested mappings, then lets faults run again. @throws OUT_OF_RANGE, INVALID_ARGUMENT, UNKNOWN_VM */
+  setMappings(vm: string, changes: readonly MappingChange[], retry: readonly number[]): void {
+    const { nested, owner } = this.guest(vm)
+    for (const { index, frame } of changes) {
+      if (index >= owner.pages) {
+        throw new PalimpsestError(
+          'OUT_OF_RANGE',
+          `expected a guest page below ${owner.pages}, found ${index}`,
+          {
+            metadata: { vm, expected: String(owner.pages), found: String(index) },
+          },
+        )
+      }
+      if (frame !== undefined && frame >= this.frames) {
+        throw invalid('mappings', `expected frames 0..${this.frames - 1}, found ${frame}`)
+      }
+    }
+    for (const { index, frame, writable } of changes) {
+      if (frame === undefined) nested.remove(index)
+      else nested.set(index, frame, writable)
+    }
+    this.faults.retry(retry)
+  }
+
+  /** Ends faults. */
+  resolveFaults(
+    retry: readonly number[],
+    fail: readonly { readonly id: number; readonly code: ErrorCode; readonly message: string }[],
+  ): void {
+    for (const { id, code, message } of fail) this.faults.fail(id, code, message)
+    this.faults.retry(retry)
+  }
+
+  /** Entries of the write log; a limit of 0 means 1000. */
+  readWriteLog(query: {
+    readonly since: number
+    readonly frame?: number | undefined
+    readonly limit: number
+  }): {
+    readonly entries: LoggedWrite[]
+    readonly next: number
+  } {
+    const limit = Math.min(query.limit === 0 ? DEFAULT_LOG_ENTRIES : query.limit, MAX_LOG_ENTRIES)
+    return this.#writeLog.read({ ...query, limit })
+  }
+
+  // --- Copies of a worker ---
+
+  /** Checks copies; returns the first frames' generations and ciphertext. @throws as OwnershipTable.checkCopies */
+  beginCopies(
+    registration: string,
+    copies: readonly CopyBetweenFrames[],
+  ): { readonly generations: number[]; readonly ciphertext: Uint8Array } {
+    expectAtMost('copies', copies.length, MAX_COPIES)
+    const generations = this.#table.checkCopies(registration, copies)
+    return { generations, ciphertext: this.#gather(copies.map(({ firstFrame }) => firstFrame)) }
+  }
+
+  /**
+   * Stores re-encrypted frames, all or none; returns the second frames' generations. The second VM's mapping of that
+   * page goes away if it still leads to the first frame: it is not that VM's any more, and its next access shall wait
+   * for the host's new mapping instead of being taken for an attack.
+   * @throws as OwnershipTable.commitCopies, STATE when the second VM has no keys, INVALID_ARGUMENT
+   */
+  commitCopies(
+    worker: string,
+    registration: string,
+    copies: readonly CopyBetweenFrames[],
+    generations: readonly number[],
+    ciphertext: Uint8Array,
+  ): number[] {
+    expectAtMost('copies', copies.length, MAX_COPIES)
+    if (generations.length !== copies.length) {
+      throw invalid('generations', `expected ${copies.length}, one per copy, found ${generations.length}`)
+    }
+    if (ciphertext.length !== copies.length * FRAME_BYTES) {
+      throw invalid('ciphertext', `expected ${copies.length * FRAME_BYTES} bytes, found ${ciphertext.length}`)
+    }
+    const guests = copies.map(({ second }) => this.guest(second.vm))
+    const keys = guests.map(({ slot }) => slot.writeKey)
+    return this.#table.commitCopies(registration, copies, generations, (position, generation) => {
+      const copy = copies[position]
+      const guest = guests[position]
+      const key = keys[position]
+      if (copy === undefined || guest === undefined || key === undefined)
+        throw new RangeError('"position" expected one of the copies')
+      const { secondFrame, firstFrame, second } = copy
+      this.#dram.write(secondFrame, ciphertext.subarray(position * FRAME_BYTES, (position + 1) * FRAME_BYTES))
+      this.#writeLog.append(secondFrame, worker, 'copy', generation)
+      if (guest.nested.frame(second.index) === firstFrame) guest.nested.remove(second.index)
+      return key
+    })
+  }
+
+  #gather(frames: readonly number[]): Uint8Array {
+    const out = new Uint8Array(frames.length * FRAME_BYTES)
+    frames.forEach((frame, position) => {
+      out.set(this.#dram.view(frame), position * FRAME_BYTES)
+    })
+    return out
+  }
+}
+
+function expectAtMost(field: string, count: number, limit: number): void {
+  if (count > limit) throw invalid(field, `expected at most ${limit}, found ${count}`)
+}
