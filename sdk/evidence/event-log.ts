@@ -78,7 +78,7 @@ export class EventLogWriter {
   /** Banks of every event, as TPM_ALG. */
   readonly banks: readonly number[]
   readonly #parts: Uint8Array[]
-  #length = 0
+  #length: number
 
   /** Throws Tpm2Error UNSUPPORTED for a bank that is no hash, RangeError for none or a repeated one. */
   constructor(banks: readonly number[]) {
@@ -86,11 +86,27 @@ export class EventLogWriter {
       throw new RangeError('"banks" expected one or more different banks')
     }
     this.banks = [...banks]
-    this.#parts = [specIdEvent(banks)]
+    const first = specIdEvent(banks)
+    this.#parts = [first]
+    this.#length = first.length
   }
 
-  /** Appends an event with one digest per bank. Throws RangeError for a PCR, a digest or data that does not fit. */
+  /**
+   * Appends an event with one digest per bank. Throws RangeError for a PCR, a digest or data that does not fit, or when
+   * the log is full.
+   */
   append(event: NewEvent): void {
+    const bytes = this.#encode(event)
+    this.#parts.push(bytes)
+    this.#length += bytes.length
+  }
+
+  /** Throws as append() would, and appends nothing: to be asked before a PCR is extended. */
+  assertFits(event: NewEvent): void {
+    this.#encode(event)
+  }
+
+  #encode(event: NewEvent): Uint8Array {
     if (!Number.isInteger(event.pcrIndex) || event.pcrIndex < 0 || event.pcrIndex >= PCR_COUNT) {
       throw new RangeError(`"pcrIndex" expected 0 to ${String(PCR_COUNT - 1)}, got ${String(event.pcrIndex)}`)
     }
@@ -108,12 +124,10 @@ export class EventLogWriter {
       sized(event.data),
     )
     if (this.#length + bytes.length > MAX_LOG_BYTES || this.#parts.length > MAX_EVENTS) {
-      throw new RangeError(
-        `expected a log of at most ${String(MAX_EVENTS)} events and ${String(MAX_LOG_BYTES)} bytes`,
-      )
+      const limits = `${String(MAX_EVENTS)} events and ${String(MAX_LOG_BYTES)} bytes`
+      throw new RangeError(`expected a log of at most ${limits}`)
     }
-    this.#parts.push(bytes)
-    this.#length += bytes.length
+    return bytes
   }
 
   /** The log so far. */
