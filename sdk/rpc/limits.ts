@@ -1,5 +1,7 @@
 /** Defaults and options of gRPC channels and servers. Source: @grpc/grpc-js, "Supported Channel Options". */
 
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js'
+
 /** Bounds of a client or server. */
 export interface Limits {
   /** Largest message sent or received; default 64 MiB. */
@@ -27,6 +29,8 @@ export function resolveLimits(limits: Limits = {}): ResolvedLimits {
 
 /** The options that clients and servers share. Own messages are bounded by the codec, before gRPC sees them. */
 export function channelOptions(limits: ResolvedLimits): Record<string, number> {
+  // grpc-js prints failures to stderr by itself; here they reach the caller as errors, and the log.
+  if (process.env.GRPC_VERBOSITY === undefined) setLogVerbosity(logVerbosity.NONE)
   return {
     'grpc.max_receive_message_length': limits.maxMessageBytes,
     'grpc.max_send_message_length': -1,

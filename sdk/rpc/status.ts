@@ -29,6 +29,7 @@ interface GoogleRpc {
 const maxText = 1024
 const maxDetailText = 200
 const maxEntries = 16
+const maxDetailsBytes = 6 * 1024
 
 /** What grpc-js sends at the end of a call. */
 export interface WireStatus {
@@ -43,7 +44,13 @@ export function toWireStatus(thrown: unknown, requestId: string): WireStatus {
   const code = grpcStatus[error.status]
   const message = cut(error.message, maxText)
   const metadata = new Metadata()
-  metadata.set(detailsKey, encode('google.rpc.Status', { code, message, details: detailsOf(error) }))
+  let bytes: Buffer
+  let entries = maxEntries
+  do {
+    bytes = encode('google.rpc.Status', { code, message, details: detailsOf(error, entries) })
+    entries = entries >> 1
+  } while (bytes.length > maxDetailsBytes && entries > 0)
+  metadata.set(detailsKey, bytes)
   return { code, details: message, metadata }
 }
 
@@ -53,14 +60,14 @@ function toPublicError(thrown: unknown, requestId: string): PalimpsestError {
   return new PalimpsestError('INTERNAL', message, { metadata: { requestId } })
 }
 
-function detailsOf(error: PalimpsestError): Status['details'] {
-  const entries = Object.entries(error.metadata).slice(0, maxEntries)
+function detailsOf(error: PalimpsestError, count: number): Status['details'] {
+  const entries = Object.entries(error.metadata).slice(0, count)
   const metadata = Object.fromEntries(
     entries.map(([key, value]) => [cut(key, 64), cut(value, maxDetailText)]),
   )
   const details = [any('google.rpc.ErrorInfo', { reason: error.code, domain, metadata })]
   if (error.violations && error.violations.length > 0) {
-    const fieldViolations = error.violations.slice(0, maxEntries).map(({ field, description }) => ({
+    const fieldViolations = error.violations.slice(0, count).map(({ field, description }) => ({
       field: cut(field, maxDetailText),
       description: cut(description, maxDetailText),
       reason: '',

@@ -7,4 +7,4 @@
 export const maxDepth = 32
 
 /** Values of all repeated and map fields of one message, nested ones included. */
-export const maxElements = 4_000_000
+export const maxElements = 1_000_000

@@ -198,9 +198,11 @@ export class Reader {
         this.need(8)
         this.position += 8
         return
-      case 2:
-        this.position += this.length()
+      case 2: {
+        const length = this.length()
+        this.position += length
         return
+      }
       case 5:
         this.need(4)
         this.position += 4

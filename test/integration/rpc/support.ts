@@ -9,7 +9,7 @@ import {
   ExtendedKeyUsageExtension,
   SubjectAlternativeNameExtension,
   X509CertificateGenerator,
-  X509Certificate,
+  type X509Certificate,
   cryptoProvider,
 } from '@peculiar/x509'
 import { onTestFinished } from 'vitest'
@@ -29,7 +29,7 @@ import {
 } from '../../../sdk/rpc/index.ts'
 import { type Chunk, EchoService } from '../../vectors/rpc/contract/index.ts'
 
-cryptoProvider.set(webcrypto as Crypto)
+cryptoProvider.set(webcrypto)
 
 /** The rpcs of the test contract. */
 export type EchoMethods = NonNullable<(typeof EchoService)['methods']>
@@ -113,11 +113,11 @@ export class TestAuthority {
     this.certificate = certificate
   }
 
-  static async create(): Promise<TestAuthority> {
+  static async create(name = 'test authority'): Promise<TestAuthority> {
     const keys = await makeKeys()
     const certificate = await X509CertificateGenerator.createSelfSigned({
       serialNumber: '01',
-      name: 'CN=test authority',
+      name: `CN=${name}`,
       notBefore: new Date(Date.now() - 60_000),
       notAfter: new Date(Date.now() + 3_600_000),
       signingAlgorithm: algorithm,
