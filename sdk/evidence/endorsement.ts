@@ -6,12 +6,12 @@ import { objectName, TPMT_PUBLIC, unmarshal } from '../tpm2/index.ts'
 
 /**
  * Extended key usages of a platform's certificates: without them, one certificate could stand in for the other.
- * `endorsementKey` is tcg-kp-EKCertificate (EK Credential Profile, 3.2.16); `reportKey` is this project's own, under
- * the arc for UUIDs (ITU-T X.667), which needs no registration.
+ * `endorsementKey` is tcg-kp-EKCertificate (EK Credential Profile, 3.2.16). `reportKey` is this project's own, under the
+ * arc for examples (ITU-T X.660, 2.999), which no real authority certifies with: the platform is emulated.
  */
 export const CERTIFICATE_USAGE = {
   endorsementKey: '2.23.133.8.1',
-  reportKey: '2.25.57377014241167004162703364946179105282',
+  reportKey: '2.999.1886.1',
 } as const
 
 /** Keys and certificates as they travel. Certificates are DER, leaf first, without the root. */

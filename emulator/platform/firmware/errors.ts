@@ -1,0 +1,21 @@
+// Why the platform does not boot a firmware: each reason with a stable code.
+
+/**
+ * - IMAGE_UNREADABLE, IMAGE_SIZE: the firmware file
+ * - MANIFEST_UNREADABLE: the manifest file
+ * - MANIFEST_INVALID: the manifest is not signed by the key that it names, or is none
+ * - MANIFEST_MISMATCH: the manifest is of another image
+ */
+export type FirmwareErrorCode =
+  'IMAGE_UNREADABLE' | 'IMAGE_SIZE' | 'MANIFEST_UNREADABLE' | 'MANIFEST_INVALID' | 'MANIFEST_MISMATCH'
+
+/** A firmware that is not booted. */
+export class FirmwareError extends Error {
+  readonly code: FirmwareErrorCode
+
+  constructor(code: FirmwareErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'FirmwareError'
+    this.code = code
+  }
+}

@@ -1,0 +1,7 @@
+// Firmware of the emulated platform: the image (any file, or the built-in volume), its signed manifest, and the boot
+// that measures both into the TPM and the event log.
+
+export { builtInFirmware } from './built-in.ts'
+export { FirmwareError, type FirmwareErrorCode } from './errors.ts'
+export { checkManifest, type Firmware, loadFirmware, signManifest } from './image.ts'
+export { measureBoot, type MeasuredBoot, type MeasuredBootOptions, measureEvent } from './measured-boot.ts'
