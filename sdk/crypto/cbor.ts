@@ -19,7 +19,7 @@ export interface CanonicalMap {
 }
 
 /** Nesting beyond this is refused both ways; nothing in this project nests deeper than 8. */
-export const MAX_DEPTH = 32
+const MAX_DEPTH = 32
 
 const MAX_INTEGER = 2n ** 64n - 1n
 const MIN_INTEGER = -(2n ** 64n)

@@ -134,9 +134,9 @@ class NodeCipher implements RawCipher {
 
 type Side = RawSide<NodeCipher>
 
-/** Small calls: plaintext goes through a buffer of its own, which is cleared. */
+/** Small calls, and any call where there is no batch: the plaintext is cleared at the end. */
 function reencryptDirect(source: Side, destination: Side, input: Uint8Array, output: Uint8Array): void {
-  const plain = new Uint8Array(input.length)
+  const plain = input.length <= BATCH ? scratch.subarray(0, input.length) : new Uint8Array(input.length)
   source.cipher.direct('decrypt', source.layout, input, plain)
   destination.cipher.direct('encrypt', destination.layout, plain, output)
   plain.fill(0)
