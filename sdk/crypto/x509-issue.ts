@@ -1,7 +1,6 @@
 // Issuing X.509 v3 certificates (RFC 5280 section 4) for P-256 keys, signed with ECDSA and SHA-256 (RFC 5758).
 
 import { randomFillSync, X509Certificate } from 'node:crypto'
-import { isIP } from 'node:net'
 import { equalBytes, utf8 } from './bytes.ts'
 import {
   bitString,
@@ -166,9 +165,9 @@ function basicConstraints(ca: boolean, pathLength: number | undefined): Uint8Arr
 
 /** dNSName [2] or iPAddress [7] (RFC 5280 section 4.2.1.6). */
 function generalName(name: string): Uint8Array {
-  const version = isIP(name)
-  if (version !== 0) return element(0x87, addressBytes(name, version))
-  if (!/^[\x21-\x7e]{1,253}$/.test(name)) {
+  const address = addressBytes(name)
+  if (address) return element(0x87, address)
+  if (!/^[A-Za-z0-9_*](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$/.test(name)) {
     throw new RangeError(
       `"serverNames" expected DNS names and IP addresses, got ${JSON.stringify(name.slice(0, 60))}`,
     )
@@ -176,16 +175,19 @@ function generalName(name: string): Uint8Array {
   return element(0x82, utf8(name))
 }
 
-function addressBytes(address: string, version: number): Uint8Array {
-  if (version === 4) return Uint8Array.from(address.split('.').map(Number))
+/** The 4 or 16 bytes of an IP address, or undefined for a text that is none. */
+function addressBytes(text: string): Uint8Array | undefined {
+  if (/^\d{1,3}(?:\.\d{1,3}){3}$/.test(text)) {
+    const bytes = text.split('.').map(Number)
+    return bytes.every((byte) => byte < 256) ? Uint8Array.from(bytes) : undefined
+  }
+  if (!text.includes(':') || !URL.canParse(`http://[${text}]`)) return undefined
   // The URL parser writes an IPv6 address in its one canonical form, with an embedded IPv4 part as two groups.
-  const canonical = new URL(`http://[${address}]`).hostname.slice(1, -1)
-  const [head = '', tail] = canonical.split('::')
+  const [head = '', tail = ''] = new URL(`http://[${text}]`).hostname.slice(1, -1).split('::')
   const groups = (part: string): string[] => (part === '' ? [] : part.split(':'))
-  const [left, right] = [groups(head), groups(tail ?? '')]
-  const zeros = new Array<string>(8 - left.length - right.length).fill('0')
+  const zeros = new Array<string>(8 - groups(head).length - groups(tail).length).fill('0')
   return Uint8Array.from(
-    [...left, ...zeros, ...right].flatMap((group) => {
+    [...groups(head), ...zeros, ...groups(tail)].flatMap((group) => {
       const word = parseInt(group, 16)
       return [word >> 8, word & 0xff]
     }),

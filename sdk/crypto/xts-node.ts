@@ -4,7 +4,6 @@
 // One sector alone, and a few sectors under a new key, are still faster through aes-256-xts.
 
 import { createCipheriv, createDecipheriv, type Cipher, type Decipher } from 'node:crypto'
-import { endianness } from 'node:os'
 import { xorChain } from './xor-chain.ts'
 import { closedCipher, type EngineCore, type RawCipher, type RawSide } from './xts-core.ts'
 import { tweakNumbers, type SectorLayout } from './xts.ts'
@@ -16,7 +15,7 @@ const BATCH = 65_536
 /** Up to this many sectors a new key goes through aes-256-xts, because opening its ECB ciphers costs more. */
 const DIRECT_SECTORS = 3
 /** The batch works on words in memory order, which is the order of XTS on little-endian machines only. */
-const canBatch = endianness() === 'LE'
+const canBatch = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1
 
 type Direction = 'encrypt' | 'decrypt'
 

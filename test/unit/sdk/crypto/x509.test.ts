@@ -95,7 +95,9 @@ describe('issueCertificate', () => {
     expect(() => leafOf({ days: 0 })).toThrow(RangeError)
     expect(() => leafOf({ days: Number.NaN })).toThrow(RangeError)
     expect(() => leafOf({ subject: 'XX=1' })).toThrow(/"subject"/)
-    expect(() => leafOf({ serverNames: ['two names'] })).toThrow(/"serverNames"/)
+    for (const name of ['two names', '', '1.2.3.456.', 'a:b', '::1]', '[::1]']) {
+      expect(() => leafOf({ serverNames: [name] })).toThrow(/"serverNames"/)
+    }
     expect(() => leafOf({ usages: ['1.x'] })).toThrow(/object identifier/)
     expect(() =>
       leafOf({ extensions: [{ oid: '2.5.29.15', critical: true, value: fromHex('0500') }] }),
