@@ -1,0 +1,527 @@
+/**
+ * A clone of guest memory: shared frames, and a copy by the worker for whoever writes first. The map switches only
+ * after the receipt, and in the same step the waiting access runs again.
+ * Source: design.md section 6; systems.md 2.6 (phases C to H) and 2.8.
+ */
+import { RangeMap, RunSet, coalesceIndexes } from '../../sdk/block/index.ts'
+import {
+  type BlockCopy,
+  type Mapping,
+  PalimpsestError,
+  type RangePair,
+  type Role,
+} from '../../sdk/rpc/index.ts'
+import {
+  type CloneLink,
+  type CloneStorage,
+  type LiveRegistration,
+  type Terms,
+  asError,
+  isLoss,
+} from './clone-storage.ts'
+import { type BatchOutcome, CopyQueue } from './copy-queue.ts'
+import { FramePool } from './frame-pool.ts'
+import type { MemoryHost } from './memory-host.ts'
+import type { SharedFrame, SharedPages } from './memory-shares.ts'
+
+/** Blocks in one copy session; answers stay well below a second and below 4 MiB. */
+const batchBlocks = 256
+const sessionsInFlight = 4
+/** Background copies asked for at a time. */
+const hydrationWindow = 2 * batchBlocks
+/** How often one block is tried again when its frame or generation does not suit. */
+const blockAttempts = 3
+
+/** The memory of one clone. */
+export class MemoryClone implements CloneStorage, SharedPages {
+  readonly kind = 'memory-page'
+  readonly volumes = { source: '', destination: '' }
+  readonly source: string
+  readonly destination: string
+  abandoned = false
+  readonly #host: MemoryHost
+  readonly #link: CloneLink
+  readonly #pairs: RangeMap
+  /** First page -> frame; fixed by the first registration's terms. */
+  #frames: RangeMap | undefined
+  /** Second pages that are still shared. */
+  readonly #destinationPages = new RunSet()
+  /** First pages that are still shared. */
+  readonly #sourcePages = new RunSet()
+  readonly #queues: Readonly<Record<Role, CopyQueue>>
+  /** Whether the clone has begun: its pages are shared. */
+  #isShared = false
+
+  constructor(pairs: RangeMap, link: CloneLink, host: MemoryHost) {
+    this.#pairs = pairs
+    this.#link = link
+    this.#host = host
+    this.source = link.source
+    this.destination = link.destination
+    this.#queues = { source: this.#queue('source'), destination: this.#queue('destination') }
+  }
+
+  get blocks(): bigint {
+    return this.#pairs.size
+  }
+
+  get copied(): bigint {
+    return this.#isShared ? this.#pairs.size - this.#destinationPages.size : 0n
+  }
+
+  frameOf(first: bigint): bigint | undefined {
+    return this.#frames?.toSecond(first)
+  }
+
+  secondOf(first: bigint): bigint | undefined {
+    return this.#pairs.toSecond(first)
+  }
+
+  firstOf(second: bigint): bigint | undefined {
+    return this.#pairs.toFirst(second)
+  }
+
+  destinationShares(second: bigint): boolean {
+    return this.#destinationPages.has(second)
+  }
+
+  sourceShares(first: bigint): boolean {
+    return this.#sourcePages.has(first)
+  }
+
+  sourceLeft(first: bigint): void {
+    this.#sourcePages.delete({ first, count: 1n })
+  }
+
+  leave(vm: string): SharedFrame[] {
+    const firsts: bigint[] = []
+    for (const run of vm === this.destination ? this.#destinationPages.runs() : []) {
+      firsts.push(...[...indexesOf(run)].map((second) => this.firstOf(second) ?? 0n))
+      this.#destinationPages.delete(run)
+    }
+    for (const run of vm === this.source ? this.#sourcePages.runs() : []) {
+      firsts.push(...indexesOf(run))
+      this.#sourcePages.delete(run)
+    }
+    if (this.#destinationPages.size === 0n) this.#host.shares.remove(this)
+    return firsts.map((first) => ({ source: this.source, first, frame: this.frameOf(first) ?? 0n }))
+  }
+
+  pairs(): readonly RangePair[] {
+    if (!this.#isShared) return this.#pairs.pairs
+    const left = this.#destinationPages.runs().flatMap((run) => this.#pairs.withinSecond(run))
+    return RangeMap.from(left).pairs
+  }
+
+  async prepare(registration: string): Promise<Terms> {
+    const pairs = this.pairs()
+    this.#frames ??= this.#currentFrames()
+    const frames = this.#frames
+    const pools = {
+      source: this.#pool(registration, 'source'),
+      destination: this.#pool(registration, 'destination'),
+    }
+    const terms = { registration, pairs, pools }
+    try {
+      const destinationPool = await pools.destination.open()
+      const sourcePool = await pools.source.open()
+      const sourceFrames = pairs.flatMap(({ first, count }) =>
+        frames
+          .withinFirst({ first, count })
+          .map((run) => ({ index: run.first, frame: run.second, count: run.count })),
+      )
+      return { ...terms, storage: { case: 'memory', value: { sourceFrames, destinationPool, sourcePool } } }
+    } catch (error) {
+      await this.#giveBack(registration, pools)
+      if (!this.#isShared) this.#frames = undefined
+      throw error
+    }
+  }
+
+  async share(terms: Terms, statement: Uint8Array): Promise<void> {
+    const { source: owner, destination: peer } = this
+    await this.#host.gates.exclusive(owner, async () => {
+      const frames = this.#frames
+      if (frames === undefined || !this.#framesAreCurrent(frames)) {
+        this.#frames = undefined
+        throw new PalimpsestError(
+          'ABORTED',
+          'the source pages moved while the clone was registered: try again',
+        )
+      }
+      await this.#host.platform.shareFrames({ owner, peer, pairs: terms.pairs, statement })
+      for (const { first, second, count } of this.#pairs.pairs) {
+        this.#destinationPages.add({ first: second, count })
+        this.#sourcePages.add({ first, count })
+      }
+      this.#isShared = true
+      this.#host.shares.add(this)
+      await this.#host.maps.set(owner, readOnly(frames.pairs))
+      const destination = this.#pairs.pairs.flatMap((pair) =>
+        frames.withinFirst(pair).map((run) => ({
+          first: pair.second + (run.first - pair.first),
+          second: run.second,
+          count: run.count,
+        })),
+      )
+      await this.#host.maps.set(peer, readOnly(destination))
+    })
+  }
+
+  async settle(terms: Terms): Promise<void> {
+    if (terms.pools === undefined) return
+    const landed = await this.#giveBack(terms.registration, terms.pools)
+    if (!this.#isShared) {
+      this.#frames = undefined
+      return
+    }
+    for (const role of ['source', 'destination'] as const) {
+      const pages = landed.filter((page) => page.vm === this.#vm(role) && this.#shares(role, page.index))
+      if (pages.length > 0) await this.#switch(role, pages)
+    }
+  }
+
+  resume(): void {
+    this.#queues.destination.wake()
+    this.#queues.source.wake()
+  }
+
+  cancel(error: PalimpsestError): void {
+    this.#queues.destination.close(error)
+    this.#queues.source.close(error)
+  }
+
+  /** Resolves when the page of that side has a frame of its own. */
+  request(role: Role, index: bigint): Promise<void> {
+    return this.#queues[role].request(index, 'fault')
+  }
+
+  /** The error for an access that waited too long. */
+  stalled(): PalimpsestError {
+    return this.#link.stalled()
+  }
+
+  /** A page of one side has a frame of its own now, without a copy by the worker. */
+  async owned(role: Role, index: bigint, frame: bigint): Promise<void> {
+    await this.#switch(role, [{ vm: this.#vm(role), index, frame }])
+  }
+
+  async *finish(signal: AbortSignal): AsyncGenerator<void, void, undefined> {
+    const underWay = new Set<Promise<void>>()
+    const stop = aborted(signal)
+    let failure: { readonly error: unknown } | undefined
+    for (const run of this.#destinationPages.runs()) {
+      for (let second = run.first; second < run.first + run.count; second++) {
+        if (!this.#destinationPages.has(second)) continue
+        const copy = this.#queues.destination.request(second, 'background').then(
+          () => undefined,
+          (error: unknown) => {
+            failure ??= { error }
+          },
+        )
+        underWay.add(copy)
+        void copy.then(() => underWay.delete(copy))
+        if (underWay.size < hydrationWindow) continue
+        await Promise.race([...underWay, stop])
+        if (failure) throw asError(failure.error)
+        if (signal.aborted) return
+        yield
+      }
+    }
+    await Promise.race([Promise.all(underWay), stop])
+    if (failure) throw asError(failure.error)
+    yield
+  }
+
+  async discard(): Promise<void> {
+    if (!this.#isShared) return
+    this.abandoned = this.#destinationPages.size > 0n
+    const pages = this.#destinationPages.runs().flatMap((run) => [...indexesOf(run)])
+    await this.#host.maps.set(
+      this.destination,
+      pages.map((index) => ({ index, writable: false })),
+    )
+    if (this.abandoned) return
+    this.#host.shares.remove(this)
+  }
+
+  /** Pages that the source alone still has become writable again without a copy. */
+  async complete(): Promise<void> {
+    const alone = this.#sourcePages
+      .runs()
+      .flatMap((run) => [...indexesOf(run)])
+      .filter((index) => this.#host.shares.names(this.source, index, this.frameOf(index) ?? -1n) === 1)
+    if (alone.length > 0) {
+      await this.#host.platform.upgradeFrames({ vm: this.source, indexes: alone })
+      const pages = alone.map((index) => ({ vm: this.source, index, frame: this.frameOf(index) ?? 0n }))
+      await this.#switch('source', pages)
+    }
+    if (this.#sourcePages.size === 0n) this.#host.shares.remove(this)
+  }
+
+  #vm(role: Role): string {
+    return role === 'source' ? this.source : this.destination
+  }
+
+  #shares(role: Role, index: bigint): boolean {
+    return role === 'source' ? this.sourceShares(index) : this.destinationShares(index)
+  }
+
+  #queue(role: Role): CopyQueue {
+    const work = {
+      ready: () => this.#link.live() !== undefined,
+      copy: (indexes: readonly bigint[]) => this.#copy(role, indexes),
+    }
+    return new CopyQueue(work, { batch: batchBlocks, inFlight: sessionsInFlight })
+  }
+
+  #pool(registration: string, role: Role): FramePool {
+    const { poolFrames, frames, platform } = this.#host
+    // The source keeps its frames more often than not, so that its pool is small until it is used.
+    const size = role === 'destination' ? poolFrames : (poolFrames + 3n) / 4n
+    return new FramePool(
+      { registration, vm: this.#vm(role), size },
+      {
+        frames,
+        platform,
+        grant: (added) => this.#link.refill(registration, role, added),
+        wanted: () => this.#wanted(role),
+      },
+    )
+  }
+
+  #wanted(role: Role): bigint {
+    if (!this.#isShared) return this.#pairs.size
+    return role === 'destination' ? this.#destinationPages.size : this.#sourcePages.size
+  }
+
+  /** The frames that the source's pages lie in now. @throws PalimpsestError when a page has none or is shared itself. */
+  #currentFrames(): RangeMap {
+    const { maps, shares } = this.#host
+    const found: RangePair[] = []
+    for (const pair of this.#pairs.pairs) {
+      for (const first of indexesOf(pair)) {
+        const entry = maps.get(this.source, first)
+        const page = `guest page ${String(first)} of ${this.source}`
+        if (entry === undefined)
+          throw new PalimpsestError('OUT_OF_RANGE', `expected memory at ${page}, found none`)
+        if (shares.ofDestination(this.source, first)) {
+          throw new PalimpsestError(
+            'STATE',
+            `expected ${page} to be its own, found it shared: finish its clone first`,
+          )
+        }
+        found.push({ first, second: entry.frame, count: 1n })
+      }
+    }
+    return RangeMap.from(found)
+  }
+
+  #framesAreCurrent(frames: RangeMap): boolean {
+    return frames.pairs.every((run) =>
+      [...indexesOf(run)].every((first) => {
+        const frame = run.second + (first - run.first)
+        return this.#host.maps.get(this.source, first)?.frame === frame
+      }),
+    )
+  }
+
+  #copy(role: Role, indexes: readonly bigint[]): Promise<BatchOutcome> {
+    return this.#host.gates.shared(this.source, async () => {
+      const again: bigint[] = []
+      const failed: { block: bigint; error: unknown }[] = []
+      let rest = indexes.filter((index) => this.#shares(role, index))
+      while (rest.length > 0) {
+        const live = this.#link.live()
+        const step = live === undefined ? undefined : await this.#session(role, live, rest)
+        if (step === undefined) {
+          again.push(...rest)
+          break
+        }
+        failed.push(...step.failed)
+        rest = rest.filter((index) => !step.settled.has(index))
+      }
+      return { again, failed }
+    })
+  }
+
+  /** One copy session of some of the pages. Undefined when the registration is gone. */
+  async #session(role: Role, live: LiveRegistration, pages: readonly bigint[]): Promise<Step | undefined> {
+    const { registration, pools } = live.terms
+    const pool = pools?.[role]
+    if (pool === undefined) throw new TypeError('expected pools in the terms of a memory registration')
+    let frames: bigint[]
+    try {
+      frames = await pool.take(pages.length)
+    } catch (error) {
+      this.#link.lost(registration, asError(error))
+      return undefined
+    }
+    const part = pages.slice(0, frames.length)
+    try {
+      await this.#store(role, live, part, frames)
+      return { settled: new Set(part), failed: [] }
+    } catch (error) {
+      if (isLoss(error)) {
+        this.#link.lost(registration, error)
+        return undefined
+      }
+      pool.giveBack(frames)
+      return part.length > 1 ? this.#oneByOne(role, live, part) : this.#failed(part, error)
+    }
+  }
+
+  /** Finds out which page of a refused session can not be copied, so that the others are. */
+  async #oneByOne(role: Role, live: LiveRegistration, pages: readonly bigint[]): Promise<Step | undefined> {
+    const settled = new Set<bigint>()
+    const failed: { block: bigint; error: unknown }[] = []
+    for (const page of pages) {
+      const outcome = await this.#alone(role, live, page)
+      if (outcome === 'lost') return undefined
+      settled.add(page)
+      if (outcome !== 'copied') failed.push({ block: page, error: outcome })
+    }
+    return { settled, failed }
+  }
+
+  async #alone(
+    role: Role,
+    live: LiveRegistration,
+    page: bigint,
+  ): Promise<'copied' | 'lost' | PalimpsestError> {
+    const pool = live.terms.pools?.[role]
+    for (let attempt = 1; pool !== undefined; attempt++) {
+      try {
+        const frames = await pool.take(1)
+        try {
+          await this.#store(role, live, [page], frames)
+          return 'copied'
+        } catch (error) {
+          // A frame that is in use is not tried again; settling the registration finds out what it is.
+          if (!(error instanceof PalimpsestError && error.code === 'DEST_IN_USE')) pool.giveBack(frames)
+          throw error
+        }
+      } catch (error) {
+        if (isLoss(error)) {
+          this.#link.lost(live.terms.registration, error)
+          return 'lost'
+        }
+        const worthwhile =
+          error instanceof PalimpsestError && ['DEST_IN_USE', 'GENERATION_CHANGED'].includes(error.code)
+        if (!worthwhile || attempt === blockAttempts) return asError(error)
+      }
+    }
+    return 'lost'
+  }
+
+  #failed(pages: readonly bigint[], error: unknown): Step {
+    this.#host.log.warn({ clone: this.#link.name, err: error }, 'a page can not be copied')
+    return { settled: new Set(pages), failed: pages.map((block) => ({ block, error: asError(error) })) }
+  }
+
+  /** Has the worker copy pages into frames, and switches the maps after its receipt. */
+  async #store(
+    role: Role,
+    live: LiveRegistration,
+    pages: readonly bigint[],
+    frames: readonly bigint[],
+  ): Promise<void> {
+    const blocks = pages.map((page, i): BlockCopy => {
+      const first = role === 'source' ? page : this.#pairs.toFirst(page)
+      if (first === undefined) throw new RangeError(`page ${String(page)} is not of this clone`)
+      const firstFrame = this.frameOf(first)
+      return { first, second: page, firstFrame, secondFrame: frames[i], generation: 0n }
+    })
+    const { registration } = live.terms
+    const { receipt } = await this.#host.workers.stream.store({ registration, writer: role, blocks })
+    live.terms.pools?.[role].used(frames)
+    this.#host.receipts.note(this.#link.name, receipt)
+    await this.#switch(
+      role,
+      pages.map((index, i) => ({ vm: this.#vm(role), index, frame: frames[i] ?? 0n })),
+    )
+  }
+
+  /** Switches the map of pages that have a frame of their own now; the accesses that wait on them run again. */
+  async #switch(role: Role, pages: readonly OwnPage[]): Promise<void> {
+    const { maps, faults, platform, hypercalls, workers } = this.#host
+    const vm = this.#vm(role)
+    const runs = coalesceIndexes(pages.map(({ index }) => index))
+    const caller = workers.running?.name ?? 'worker'
+    hypercalls.note(
+      caller,
+      'copied',
+      vm,
+      runs.map(({ first, count }) => ({ index: first, pages: count })),
+    )
+    const waiting = (): bigint[] => pages.flatMap(({ index }) => faults.take(vm, index))
+    const mappings = pages.map(({ index, frame }) => ({ index, frame, writable: true }))
+    await maps.set(vm, mappings, waiting())
+    for (const { index, frame } of pages) this.#leave(role, index, frame)
+    // Faults that came while the maps were being switched.
+    const late = waiting()
+    if (late.length > 0) await platform.resolveFaults({ retry: late, fail: [] })
+    if (role === 'destination' && this.#destinationPages.size === 0n) this.#link.finished()
+  }
+
+  /** Takes one name off a shared frame; without names it is free. */
+  #leave(role: Role, index: bigint, own: bigint): void {
+    const { shares, frames } = this.#host
+    const first = role === 'source' ? index : this.#pairs.toFirst(index)
+    const frame = first === undefined ? undefined : this.frameOf(first)
+    if (role === 'destination') this.#destinationPages.delete({ first: index, count: 1n })
+    else shares.sourceLeft(this.source, index)
+    if (first === undefined || frame === undefined || frame === own) return
+    if (shares.names(this.source, first, frame) === 0) frames.release(frame, 1n)
+  }
+
+  /** Returns what is left of the pools to the platform; yields the pages that copies have landed in. */
+  async #giveBack(registration: string, pools: Readonly<Record<Role, FramePool>>): Promise<OwnPage[]> {
+    const { platform, frames } = this.#host
+    const left = [...(await pools.destination.close()), ...(await pools.source.close())]
+    if (left.length === 0) return []
+    await platform.releaseFrames({ registration, frames: [] })
+    const { rows } = await platform.describeFrames({ frames: left, includeTotals: false })
+    frames.releaseAll(rows.filter((row) => row.state === 'free').map((row) => row.frame))
+    return rows
+      .filter((row) => row.state === 'private')
+      .flatMap((row) => row.sharers.map(({ vm, index }) => ({ vm, index, frame: row.frame })))
+  }
+}
+
+interface Step {
+  /** Pages that are done with, copied or not. */
+  readonly settled: ReadonlySet<bigint>
+  readonly failed: readonly { readonly block: bigint; readonly error: unknown }[]
+}
+
+interface OwnPage {
+  readonly vm: string
+  readonly index: bigint
+  readonly frame: bigint
+}
+
+/** Read-only mappings of runs whose second numbers are frames. */
+function readOnly(runs: readonly RangePair[]): Mapping[] {
+  return runs.flatMap((run) =>
+    [...indexesOf(run)].map((index) => ({ index, frame: run.second + (index - run.first), writable: false })),
+  )
+}
+
+function* indexesOf(run: { readonly first: bigint; readonly count: bigint }): Generator<bigint> {
+  for (let i = 0n; i < run.count; i++) yield run.first + i
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    else
+      signal.addEventListener(
+        'abort',
+        () => {
+          resolve()
+        },
+        { once: true },
+      )
+  })
+}
