@@ -1,13 +1,11 @@
 // The engine interface: decrypting with one key and encrypting with another over caller-owned buffers, many sectors a
 // call, synchronously. All engines give the same bytes; they differ in speed and in what they need from the machine.
 
-import type { KeyBytes } from './secret.ts'
-import type { SectorBuffers, SectorLayout } from './xts.ts'
+import { type KeyBytes, useKey } from './secret.ts'
+import type { EngineCore, RawCipher } from './xts-core.ts'
 import { nobleCore } from './xts-noble.ts'
 import { nodeCore } from './xts-node.ts'
-import { type EngineCore, type RawCipher } from './xts-core.ts'
-import { checkBuffers, checkLayout, checkXtsKey } from './xts.ts'
-import { useKey } from './secret.ts'
+import { checkBuffers, checkLayout, checkXtsKey, type SectorBuffers, type SectorLayout } from './xts.ts'
 
 /** A layout and the 64-byte key for it. */
 export interface KeyedLayout extends SectorLayout {
