@@ -16,7 +16,7 @@ export {
   type BlockRange,
   coalesceIndexes,
   coalesceRanges,
-  expandRuns,
+  expandRanges,
   intersectRanges,
   rangeEnd,
   rangeHas,

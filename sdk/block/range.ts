@@ -68,19 +68,11 @@ export function coalesceRanges(ranges: Iterable<BlockRange>): BlockRange[] {
   return runs
 }
 
-/**
- * Every index of the ranges, in their order. For pools and batches, not for whole disks: throws RangeError when the
- * ranges hold more than `max` indexes, before it makes the list.
- */
-export function expandRuns(ranges: Iterable<BlockRange>, max = 1_048_576): bigint[] {
-  const list = [...ranges]
-  const total = list.reduce((sum, { count }) => sum + count, 0n)
-  if (total > BigInt(max)) {
-    throw new RangeError(`"ranges" expected at most ${String(max)} indexes, got ${total.toString()}`)
+/** The indexes of the ranges, one by one, in the order given. Check their sizes before making a list of them. */
+export function* expandRanges(ranges: Iterable<BlockRange>): Generator<bigint> {
+  for (const { first, count } of ranges) {
+    for (let index = 0n; index < count; index += 1n) yield first + index
   }
-  return list.flatMap(({ first, count }) =>
-    Array.from({ length: Number(count) }, (_, i) => first + BigInt(i)),
-  )
 }
 
 /** The position of the first item for which `isAfter` holds, given that it holds for all later ones too. */

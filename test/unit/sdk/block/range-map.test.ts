@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import {
   BlockError,
-  expandRuns,
+  expandRanges,
   RangeMap,
   type RangePair,
   splitPair,
@@ -30,7 +30,7 @@ const pairs: fc.Arbitrary<RangePair[]> = fc
   )
 
 function model(list: readonly RangePair[]): Map<bigint, bigint> {
-  const indexes = (first: bigint, count: bigint): bigint[] => expandRuns([{ first, count }])
+  const indexes = (first: bigint, count: bigint): bigint[] => [...expandRanges([{ first, count }])]
   return new Map(
     list.flatMap(({ first, second, count }) =>
       indexes(first, count).map((index): [bigint, bigint] => [index, second + (index - first)]),
