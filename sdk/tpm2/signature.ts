@@ -74,7 +74,7 @@ const CURVES = new Map<number, Curve>([
 ])
 
 /** The named curve's JWK name and field size in bytes. Throws Tpm2Error UNSUPPORTED. */
-export function curve(curveID: number): Curve {
+function curve(curveID: number): Curve {
   const found = CURVES.get(curveID)
   if (found === undefined) {
     throw new Tpm2Error(

@@ -3,5 +3,5 @@
 
 export { builtInFirmware } from './built-in.ts'
 export { FirmwareError, type FirmwareErrorCode } from './errors.ts'
-export { checkManifest, type Firmware, loadFirmware, signManifest } from './image.ts'
+export { type Firmware, loadFirmware, signManifest } from './image.ts'
 export { measureBoot, type MeasuredBoot, type MeasuredBootOptions, measureEvent } from './measured-boot.ts'
