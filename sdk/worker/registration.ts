@@ -1,0 +1,213 @@
+// One registration: the terms that both VMs agreed to, the keys they granted for it, and which blocks were copied.
+// Keys enter by grants, are used by the copiers, and are wiped when the registration ends; nothing returns them.
+
+import { RangeMap } from '../block/index.ts'
+import { hex, type HpkeKeyPair, type Secret, type SectorSize } from '../crypto/index.ts'
+import type { Open } from '../attest/index.ts'
+import { checkAgreement, KeyTable, type OpenedGrant } from '../grant/index.ts'
+import { PalimpsestError, type RegistrationState, type Role } from '../rpc/index.ts'
+import { Lease, type PlatformState } from './lease.ts'
+
+/** Key of one block, with how its tweak is made. */
+export interface BlockKey {
+  readonly key: Secret
+  readonly mode: KeyUse['mode']
+}
+
+type KeyUse = OpenedGrant['entries'][number]
+
+/** Keys of one use: for each frame its own, or one for all. */
+class KeyRing {
+  readonly #frames = new KeyTable()
+  #wide: Secret | undefined
+  #mode: KeyUse['mode'] = 'location'
+
+  get size(): number {
+    return this.#frames.size + (this.#wide === undefined ? 0 : 1)
+  }
+
+  get wide(): boolean {
+    return this.#wide !== undefined
+  }
+
+  add(use: KeyUse): void {
+    this.#mode = use.mode
+    if (use.wideKey !== undefined) {
+      this.#wide?.wipe()
+      this.#wide = use.wideKey
+    } else if (use.frameKeys !== undefined) this.#frames.absorb(use.frameKeys)
+  }
+
+  /** Calls `fn` with the key for `frame`. @throws PalimpsestError GRANT_MISSING */
+  use<T>(frame: bigint, fn: (key: Uint8Array, mode: KeyUse['mode']) => T): T {
+    if (this.#wide !== undefined) return this.#wide.use((key) => fn(key, this.#mode))
+    const key = this.#frames.get(frame)
+    if (key === undefined) {
+      throw new PalimpsestError(
+        'GRANT_MISSING',
+        `no key was granted for frame ${frame.toString()}; ask for a further grant`,
+      )
+    }
+    return fn(key, this.#mode)
+  }
+
+  wipe(): void {
+    this.#frames.wipe()
+    this.#wide?.wipe()
+    this.#wide = undefined
+  }
+}
+
+/** A registration of this worker. */
+export class Registration {
+  readonly open: Open
+  readonly openBytes: Uint8Array
+  readonly transcript: Uint8Array
+  readonly hpke: HpkeKeyPair
+  readonly pairs: RangeMap
+  readonly lease: Lease
+  readonly #baseline: PlatformState
+  readonly #grants: Record<Role, OpenedGrant[]> = { source: [], destination: [] }
+  readonly #spentGrants = new Set<string>()
+  readonly #read = new KeyRing()
+  readonly #write: Record<Role, KeyRing> = { source: new KeyRing(), destination: new KeyRing() }
+  readonly #copied: Record<Role, Map<bigint, bigint>> = { source: new Map(), destination: new Map() }
+  #ended = false
+  #copies = 0n
+
+  constructor(terms: {
+    open: Open
+    openBytes: Uint8Array
+    transcript: Uint8Array
+    hpke: HpkeKeyPair
+    baseline: PlatformState
+  }) {
+    this.open = terms.open
+    this.openBytes = terms.openBytes
+    this.transcript = terms.transcript
+    this.hpke = terms.hpke
+    this.#baseline = terms.baseline
+    this.lease = new Lease(terms.baseline)
+    this.pairs = RangeMap.from(terms.open.pairs)
+  }
+
+  get id(): string {
+    return this.open.registration
+  }
+
+  get state(): RegistrationState {
+    if (this.#ended) return 'expired'
+    const { source, destination } = this.#grants
+    if (source.length > 0 && destination.length > 0) return 'live'
+    if (source.length > 0) return 'keyed-source'
+    return destination.length > 0 ? 'keyed-destination' : 'open'
+  }
+
+  /** Blocks copied so far. */
+  get copies(): bigint {
+    return this.#copies
+  }
+
+  /** Keys held now. */
+  get keys(): number {
+    return this.#read.size + this.#write.source.size + this.#write.destination.size
+  }
+
+  /** Whether a grant gives more than the named blocks. */
+  get wideScope(): boolean {
+    return this.#read.wide || this.#write.source.wide || this.#write.destination.wide
+  }
+
+  /** Sector size of the volume keys; disks only. */
+  sectorSize(role: Role): SectorSize {
+    return this.#grants[role].find((grant) => grant.sectorSize !== undefined)?.sectorSize ?? 512
+  }
+
+  /**
+   * Takes opened grants of one side, all or none. `state` is the platform's state now; the lease starts when both
+   * sides are in.
+   * @throws PalimpsestError GRANT_SPENT for a grant that was given before; GRANT_EXPIRED
+   * @throws Refusal REFUSED_PEER when the two sides do not name each other
+   */
+  submit(grants: readonly OpenedGrant[], state: PlatformState): void {
+    if (this.#ended) throw new PalimpsestError('GRANT_EXPIRED', 'the registration has ended; open a new one')
+    for (const grant of grants) this.#checkUnspent(grant)
+    const all = (role: Role) => [...this.#grants[role], ...grants.filter((grant) => grant.role === role)]
+    checkAgreement(all('source'), all('destination'))
+    for (const grant of grants) {
+      this.#spentGrants.add(hex(grant.id))
+      this.#grants[grant.role].push(grant)
+      for (const use of grant.entries) (use.use === 'read' ? this.#read : this.#write[grant.role]).add(use)
+    }
+    if (this.lease.until === 0n && this.state === 'live') this.#startLease(state)
+  }
+
+  /** The registration's lease and state allow a copy in `state`. @throws PalimpsestError, after wiping when it ended */
+  checkLive(state?: PlatformState): void {
+    if (this.state !== 'live') {
+      const code = this.#ended ? 'GRANT_EXPIRED' : 'REGISTRATION_STATE'
+      throw new PalimpsestError(
+        code,
+        `registration ${this.id} is ${this.state}, expected live; register again`,
+      )
+    }
+    const ended = state === undefined ? undefined : this.lease.ended(state)
+    if (ended === undefined) return
+    this.end()
+    throw ended
+  }
+
+  /** Marks a block as being copied for `writer`. @throws PalimpsestError GRANT_SPENT when it was before */
+  spend(writer: Role, first: bigint, generation: bigint): void {
+    if (this.#copied[writer].get(first) === generation) {
+      throw new PalimpsestError(
+        'GRANT_SPENT',
+        `block ${first.toString()}, generation ${generation.toString()}, was copied before under these terms; each block is copied once`,
+      )
+    }
+    this.#copied[writer].set(first, generation)
+  }
+
+  /** Takes back {@link spend} for a copy that was not stored. */
+  unspend(writer: Role, first: bigint): void {
+    this.#copied[writer].delete(first)
+  }
+
+  /** Counts stored blocks. */
+  stored(count: number): void {
+    this.#copies += BigInt(count)
+  }
+
+  /** Calls `fn` with the key that opens the first block in `frame`. */
+  useReadKey<T>(frame: bigint, fn: (key: Uint8Array, mode: KeyUse['mode']) => T): T {
+    return this.#read.use(frame, fn)
+  }
+
+  /** Calls `fn` with the key for `writer`'s second block in `frame`. */
+  useWriteKey<T>(writer: Role, frame: bigint, fn: (key: Uint8Array, mode: KeyUse['mode']) => T): T {
+    return this.#write[writer].use(frame, fn)
+  }
+
+  /** Wipes all keys; the registration can not be used again. */
+  end(): void {
+    this.#ended = true
+    this.#read.wipe()
+    this.#write.source.wipe()
+    this.#write.destination.wipe()
+    this.hpke.privateKey.wipe()
+  }
+
+  #startLease(state: PlatformState): void {
+    const limits = [...this.#grants.source, ...this.#grants.destination].map((grant) => grant.notAfter)
+    this.lease.start(
+      state.clock,
+      limits.filter((limit) => limit !== 0n),
+    )
+    this.checkLive(state)
+  }
+
+  #checkUnspent(grant: OpenedGrant): void {
+    if (!this.#spentGrants.has(hex(grant.id))) return
+    throw new PalimpsestError('GRANT_SPENT', `grant ${hex(grant.id)} was used already; ask for a new grant`)
+  }
+}
