@@ -1,0 +1,8 @@
+// The hypervisor image: what the platform measures into PCR4 and runs. Its configuration comes over the inherited pipe.
+
+import { runHypervisorImage } from '../hypervisor/main.ts'
+
+runHypervisorImage().catch((error: unknown) => {
+  process.stderr.write(`hypervisor: ${error instanceof Error ? error.message : 'unknown error'}\n`)
+  process.exit(1)
+})

@@ -1,0 +1,118 @@
+// The processes of a testbed: `palimpsest up`; or, when the host shall lie to plugins, `palimpsest platform` with the
+// hypervisor in this process, where the test can change what it relays.
+
+import { join } from 'node:path'
+import type { RelayTampering } from '../hypervisor/index.ts'
+import { runHypervisor } from '../hypervisor/index.ts'
+import { Authority } from './authority.ts'
+import type { EmulatorAddresses } from './emulator.ts'
+import { defaultWorkerImage } from './images.ts'
+import { endProcess, spawnCommand } from './spawn.ts'
+
+/** What to start; every field has a default. */
+export interface HostOptions {
+  /** Firmware image; default: the built-in one. */
+  readonly firmware?: string
+  /** Signed manifest of the firmware. */
+  readonly firmwareManifest?: string
+  /** DRAM in bytes; default 256 MiB. Memory is used only for frames that are touched. */
+  readonly memoryBytes?: number
+  readonly hypervisorImage?: string
+  /** Worker image; default: the project's own. */
+  readonly workerImage?: string
+  /** Whether fault points may be armed in the worker; default true. */
+  readonly faultPoints?: boolean
+  /** How long a write waits for a copy; default 30 s. */
+  readonly stallTimeoutMs?: number
+  /** File that records every message that reaches the hypervisor. */
+  readonly transcript?: string
+  /** Makes the host lie: what it changes of the requests that it relays to plugins, and of their answers. */
+  readonly tampering?: RelayTampering
+}
+
+/** Running processes. */
+export interface Host {
+  readonly addresses: EmulatorAddresses
+  close(): Promise<void>
+}
+
+/** Starts the processes in `directory`. */
+export function startHost(directory: string, options: HostOptions): Promise<Host> {
+  return options.tampering === undefined ? startHonest(directory, options) : startLiar(directory, options)
+}
+
+async function startHonest(directory: string, options: HostOptions): Promise<Host> {
+  const child = await spawnCommand([
+    'up',
+    ...platformFlags(directory, options),
+    ...flag('--worker', options.workerImage ?? defaultWorkerImage()),
+    ...flag('--stall-timeout', options.stallTimeoutMs),
+    ...flag('--transcript', options.transcript),
+    ...(options.faultPoints === false ? [] : ['--fault-points']),
+  ])
+  return { addresses: child.ready as unknown as EmulatorAddresses, close: () => endProcess(child.process) }
+}
+
+async function startLiar(directory: string, options: HostOptions): Promise<Host> {
+  const child = await spawnCommand(['platform', ...platformFlags(directory, options)])
+  const platform = child.ready as unknown as {
+    hostPort: string
+    guestPort: string
+    trustAnchor: string
+    measurement: string
+  }
+  const authority = await Authority.open(join(directory, 'identities'))
+  const [operator, hypervisor, worker] = await Promise.all([
+    authority.identity('operator', 'operator'),
+    authority.identity('hypervisor', 'hypervisor'),
+    authority.identity('worker', 'worker'),
+  ])
+  const run = join(directory, 'run')
+  const address = `unix:${join(run, 'hypervisor.sock')}`
+  const host = await runHypervisor(
+    {
+      runDirectory: run,
+      listen: [address],
+      platform: { address: platform.hostPort },
+      tls: hypervisor.tls,
+      workerTls: worker.tls,
+      volumesDirectory: join(directory, 'volumes'),
+      workerImage: options.workerImage ?? defaultWorkerImage(),
+      faultPoints: options.faultPoints ?? true,
+      logLevel: 'error',
+      ...(options.stallTimeoutMs === undefined ? {} : { stallTimeoutMs: options.stallTimeoutMs }),
+      ...(options.transcript === undefined ? {} : { transcript: options.transcript }),
+    },
+    { tampering: options.tampering },
+  )
+  return {
+    addresses: {
+      hypervisor: address,
+      guestPort: platform.guestPort,
+      operatorIdentity: operator.directory,
+      authority: authority.directory,
+      trustAnchor: platform.trustAnchor,
+      measurement: platform.measurement,
+      pids: { platform: child.process.pid ?? 0, hypervisor: process.pid },
+    },
+    close: async () => {
+      await host.close()
+      await endProcess(child.process)
+    },
+  }
+}
+
+function platformFlags(directory: string, options: HostOptions): string[] {
+  return [
+    '--json',
+    ...flag('--directory', directory),
+    ...flag('--memory', options.memoryBytes ?? 256 << 20),
+    ...flag('--firmware', options.firmware),
+    ...flag('--firmware-manifest', options.firmwareManifest),
+    ...flag('--hypervisor-image', options.hypervisorImage),
+  ]
+}
+
+function flag(name: string, value: string | number | undefined): string[] {
+  return value === undefined ? [] : [name, String(value)]
+}
