@@ -1,0 +1,69 @@
+// `palimpsest identity`: keys of VMs and operators, with the authority's certificates for them.
+
+import { Command, Option } from 'commander'
+import { join } from 'node:path'
+import {
+  Authority,
+  describeIdentity,
+  type Identity,
+  type IdentityRole,
+  identityRoles,
+  readIdentity,
+} from '../../testbed/index.ts'
+import { withDirectory } from '../connection.ts'
+import { Output } from '../output.ts'
+
+interface IdentityFlags {
+  readonly directory: string
+  readonly json?: boolean
+  readonly role?: IdentityRole
+}
+
+export function identityCommand(): Command {
+  const identity = new Command('identity').description('Create, show and rotate identities.')
+  identity.addCommand(
+    withDirectory(new Command('create'))
+      .description(
+        "Make an identity: a P-256 key, and a certificate of the folder's authority (made when missing).",
+      )
+      .argument('<name>', 'name of the identity')
+      .addOption(
+        new Option('--role <role>', 'what it may do at the host').choices([...identityRoles]).default('vm'),
+      )
+      .action(async (name: string, flags: IdentityFlags) => {
+        const authority = await Authority.open(authorityFolder(flags))
+        print(await authority.identity(name, flags.role ?? 'vm'), flags)
+      }),
+  )
+  identity.addCommand(
+    withDirectory(new Command('show'))
+      .description('Show an identity: its digest is what policies name.')
+      .argument('<name>', 'name of the identity')
+      .action((name: string, flags: IdentityFlags) => {
+        print(readIdentity(join(authorityFolder(flags), name)), flags)
+      }),
+  )
+  identity.addCommand(
+    withDirectory(new Command('rotate'))
+      .description('Renew the certificate of an identity. Its key, and so its digest, stays the same.')
+      .argument('<name>', 'name of the identity')
+      .action(async (name: string, flags: IdentityFlags) => {
+        const authority = await Authority.open(authorityFolder(flags))
+        print(await authority.rotate(name), flags)
+      }),
+  )
+  return identity
+}
+
+function authorityFolder(flags: IdentityFlags): string {
+  return join(flags.directory, 'identities')
+}
+
+function print(identity: Identity, flags: IdentityFlags): void {
+  const described = describeIdentity(identity)
+  new Output({ json: flags.json === true }).result(described, () => [
+    `${described.name} (${described.role})`,
+    `digest  ${described.digest}`,
+    `folder  ${described.directory}`,
+  ])
+}

@@ -1,0 +1,191 @@
+// Commands that run something until they are told to stop: up, emulator, platform, hypervisor.
+
+import { join, resolve } from 'node:path'
+import { Command } from 'commander'
+import { runHypervisor } from '../../hypervisor/index.ts'
+import { runPlatform } from '../../platform/index.ts'
+import { createLogger, loadTlsIdentity, type LogLevel, onShutdown } from '../../../sdk/rpc/index.ts'
+import {
+  Authority,
+  defaultHypervisorImage,
+  defaultWorkerImage,
+  type EmulatorOptions,
+  runEmulator,
+} from '../../testbed/index.ts'
+import { withDirectory } from '../connection.ts'
+import { bytesText, EXIT, Output } from '../output.ts'
+import { integerValue, sizeValue } from '../values.ts'
+
+interface RunFlags {
+  readonly directory: string
+  readonly json?: boolean
+  readonly firmware?: string
+  readonly firmwareManifest?: string
+  readonly memory: number
+  readonly hypervisorImage?: string
+  readonly logLevel: LogLevel
+}
+
+interface EmulatorFlags extends RunFlags {
+  readonly worker?: string
+  readonly listen?: string[]
+  readonly faultPoints?: boolean
+  readonly stallTimeout?: number
+  readonly transcript?: string
+}
+
+function withPlatform(command: Command): Command {
+  return withDirectory(command)
+    .option(
+      '--firmware <file>',
+      'firmware image to boot and measure (default: a built-in UEFI firmware volume)',
+    )
+    .option('--firmware-manifest <file>', "its signed manifest (default: signed by the emulator's own key)")
+    .option('--memory <size>', 'DRAM; memory is used for touched frames only', sizeValue, 1 << 30)
+    .option('--hypervisor-image <file>', "hypervisor image to measure (default: the project's)")
+    .option('--log-level <level>', 'debug, info, warn, error or silent', 'warn')
+}
+
+function withEmulator(command: Command): Command {
+  return withPlatform(command)
+    .option('--listen <address...>', "further addresses of the hypervisor's API, like 127.0.0.1:7600")
+    .option('--fault-points', 'allow fault points in the worker, for tests')
+    .option('--stall-timeout <ms>', 'how long a write waits for a copy', integerValue)
+    .option('--transcript <file>', 'record every message that reaches the hypervisor')
+}
+
+/** `palimpsest up` */
+export function upCommand(): Command {
+  return withEmulator(new Command('up'))
+    .description('Run an emulator with a worker until stopped; prints its addresses when ready.')
+    .option('--worker <file>', "worker image (default: the project's)")
+    .action((flags: EmulatorFlags) =>
+      runUntilStopped({ ...flags, worker: flags.worker ?? defaultWorkerImage() }),
+    )
+}
+
+/** `palimpsest emulator` */
+export function emulatorCommand(): Command {
+  return withEmulator(new Command('emulator'))
+    .description('Run platform and hypervisor as one process tree, behind one address.')
+    .action((flags: EmulatorFlags) => runUntilStopped(flags))
+}
+
+async function runUntilStopped(flags: EmulatorFlags): Promise<void> {
+  const out = new Output({ json: flags.json === true })
+  const emulator = await runEmulator(emulatorOptions(flags))
+  const { addresses } = emulator
+  out.result({ ready: true, ...addresses }, () => [
+    `measurement of the firmware  ${addresses.measurement}`,
+    `hypervisor                   ${addresses.hypervisor}`,
+    `guest port                   ${addresses.guestPort}`,
+    `manufacturer's root          ${addresses.trustAnchor}`,
+    `operator's identity          ${addresses.operatorIdentity}`,
+    `memory                       ${bytesText(flags.memory)}, used as it is touched`,
+    'ready; Ctrl-C stops everything',
+  ])
+  const shutdown = onShutdown([{ name: 'emulator', close: () => emulator.close() }])
+  void emulator.ended.then((reason) => {
+    process.stderr.write(`palimpsest: the hypervisor ended by itself: ${reason}\n`)
+    return shutdown.now(EXIT.unavailable)
+  })
+}
+
+function emulatorOptions(flags: EmulatorFlags): EmulatorOptions {
+  const optional = <K extends string, V>(key: K, value: V | undefined) =>
+    (value === undefined ? {} : { [key]: value }) as Partial<Record<K, V>>
+  return {
+    directory: flags.directory,
+    memoryBytes: flags.memory,
+    faultPoints: flags.faultPoints ?? false,
+    logLevel: flags.logLevel,
+    ...optional('firmware', flags.firmware),
+    ...optional('firmwareManifest', flags.firmwareManifest),
+    ...optional('hypervisorImage', flags.hypervisorImage),
+    ...optional('workerImage', flags.worker),
+    ...optional('listen', flags.listen),
+    ...optional('stallTimeoutMs', flags.stallTimeout),
+    ...optional('transcript', flags.transcript),
+  }
+}
+
+/** `palimpsest platform` */
+export function platformCommand(): Command {
+  return withPlatform(new Command('platform'))
+    .description(
+      'Run the platform alone: firmware, TPM, memory. A hypervisor of your own connects to its host port.',
+    )
+    .action(async (flags: RunFlags) => {
+      const out = new Output({ json: flags.json === true })
+      const directory = resolve(flags.directory)
+      const authority = await Authority.open(join(directory, 'identities'))
+      const hypervisor = await authority.identity('hypervisor', 'hypervisor')
+      const platform = await runPlatform({
+        stateDirectory: join(directory, 'state'),
+        runDirectory: join(directory, 'run'),
+        memoryBytes: flags.memory,
+        hypervisorImagePath: flags.hypervisorImage ?? defaultHypervisorImage(),
+        operatorCaPem: authority.caPem,
+        hostIdentity: (await authority.identity('platform', 'hypervisor')).tls,
+        log: createLogger({ name: 'platform', level: flags.logLevel }),
+        ...(flags.firmware === undefined ? {} : { firmwarePath: flags.firmware }),
+        ...(flags.firmwareManifest === undefined ? {} : { manifestPath: flags.firmwareManifest }),
+      })
+      const where = {
+        hostPort: platform.hostPortAddress,
+        guestPort: platform.guestPortAddress,
+        trustAnchor: platform.trustAnchorFile,
+        measurement: platform.firmwareDigest,
+        hypervisorIdentity: hypervisor.directory,
+      }
+      out.result({ ready: true, ...where }, () => [
+        ...Object.entries(where).map(([name, value]) => `${name.padEnd(20)} ${value}`),
+        'ready; Ctrl-C stops it',
+      ])
+      onShutdown([{ name: 'platform', close: () => platform.close() }])
+    })
+}
+
+interface HypervisorFlags {
+  readonly directory: string
+  readonly json?: boolean
+  readonly platform?: string
+  readonly worker?: string
+  readonly listen?: string[]
+  readonly transcript?: string
+  readonly logLevel: LogLevel
+}
+
+/** `palimpsest hypervisor` */
+export function hypervisorCommand(): Command {
+  return withDirectory(new Command('hypervisor'))
+    .description('Run a hypervisor on a platform that "palimpsest platform" runs.')
+    .option('--platform <address>', "the platform's host port (default: of the folder)")
+    .option('--listen <address...>', 'addresses of its API (default: a socket in the folder)')
+    .option('--worker <file>', "worker image to launch (default: the project's)")
+    .option('--transcript <file>', 'record every message that reaches the hypervisor')
+    .option('--log-level <level>', 'debug, info, warn, error or silent', 'warn')
+    .action(async (flags: HypervisorFlags) => {
+      const out = new Output({ json: flags.json === true })
+      const directory = resolve(flags.directory)
+      const authority = await Authority.open(join(directory, 'identities'))
+      const run = join(directory, 'run')
+      const hypervisor = await runHypervisor({
+        runDirectory: run,
+        listen: flags.listen ?? [`unix:${join(run, 'hypervisor.sock')}`],
+        platform: { address: flags.platform ?? `unix:${join(run, 'host.sock')}` },
+        tls: loadTlsIdentity((await authority.identity('hypervisor', 'hypervisor')).directory),
+        workerTls: loadTlsIdentity((await authority.identity('worker', 'worker')).directory),
+        volumesDirectory: join(directory, 'volumes'),
+        workerImage: resolve(flags.worker ?? defaultWorkerImage()),
+        logLevel: flags.logLevel,
+        ...(flags.transcript === undefined ? {} : { transcript: resolve(flags.transcript) }),
+      })
+      const operator = await authority.identity('operator', 'operator')
+      out.result(
+        { ready: true, addresses: hypervisor.addresses, operatorIdentity: operator.directory },
+        () => [`listening on ${hypervisor.addresses.join(', ')}`, 'ready; Ctrl-C stops it'],
+      )
+      onShutdown([{ name: 'hypervisor', close: () => hypervisor.close() }])
+    })
+}

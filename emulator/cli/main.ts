@@ -1,0 +1,93 @@
+#!/usr/bin/env node
+// The `palimpsest` command. This file knows which commands there are and how errors become exit codes; each command
+// lives in a file of its own.
+
+import { Command, CommanderError } from 'commander'
+import { Refusal } from '../../sdk/attest/index.ts'
+import { grpcStatus, errorTable, PalimpsestError } from '../../sdk/rpc/index.ts'
+import { attackCommand } from './commands/attack.ts'
+import { auditCommand } from './commands/audit.ts'
+import { cloneCommand } from './commands/clone.ts'
+import { demoCommand } from './commands/demo.ts'
+import { doctorCommand } from './commands/doctor.ts'
+import { identityCommand } from './commands/identity.ts'
+import { eventlogCommand, pcrCommand, quoteCommand } from './commands/measurements.ts'
+import { policyCommand } from './commands/policy.ts'
+import { registrationCommand } from './commands/registration.ts'
+import { emulatorCommand, hypervisorCommand, platformCommand, upCommand } from './commands/run.ts'
+import { vmCommand } from './commands/vm.ts'
+import { volumeCommand } from './commands/volume.ts'
+import { workerCommand } from './commands/worker.ts'
+import { EXIT, type ExitCode } from './output.ts'
+
+const HELP = `
+Start here:
+  palimpsest demo                     the whole flow on real data, checked by an independent reader
+  palimpsest up                       an emulator with a worker, in the folder .palimpsest
+  palimpsest doctor                   what this machine offers, and whether an emulator runs
+
+Then, beside a running "palimpsest up":
+  palimpsest identity create vm-a     an identity for a VM
+  palimpsest vm create vm-a --memory 16MiB --identity-of vm-a
+  palimpsest policy learn --peer vm-b > policy-of-vm-a.json
+
+Exit codes: 0 done and as it should be; 1 a check found a difference or a refusal; 2 wrong command line or input file,
+nothing changed; 3 something needed can not be reached; 4 the other side refused, with the code that is printed.`
+
+function program(): Command {
+  return new Command('palimpsest')
+    .description(
+      'Attested, re-encrypting copy-on-write for encrypted virtual machines, on an emulated platform.',
+    )
+    .addHelpText('after', HELP)
+    .showHelpAfterError('(palimpsest --help shows the commands)')
+    .exitOverride()
+    .addCommand(demoCommand())
+    .addCommand(upCommand())
+    .addCommand(emulatorCommand())
+    .addCommand(platformCommand())
+    .addCommand(hypervisorCommand())
+    .addCommand(workerCommand())
+    .addCommand(vmCommand())
+    .addCommand(volumeCommand())
+    .addCommand(cloneCommand())
+    .addCommand(registrationCommand())
+    .addCommand(identityCommand())
+    .addCommand(policyCommand())
+    .addCommand(pcrCommand())
+    .addCommand(quoteCommand())
+    .addCommand(eventlogCommand())
+    .addCommand(auditCommand())
+    .addCommand(attackCommand())
+    .addCommand(doctorCommand())
+}
+
+/** What an error means for a script. */
+function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof Refusal) return EXIT.refused
+  if (error instanceof PalimpsestError) {
+    const { status } = errorTable[error.code]
+    if (grpcStatus[status] === grpcStatus.UNAVAILABLE || grpcStatus[status] === grpcStatus.DEADLINE_EXCEEDED)
+      return EXIT.unavailable
+    return grpcStatus[status] === grpcStatus.INVALID_ARGUMENT ? EXIT.usage : EXIT.refused
+  }
+  return EXIT.usage
+}
+
+async function main(): Promise<void> {
+  try {
+    await program().parseAsync(process.argv)
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.usage
+      return
+    }
+    process.exitCode = exitCodeOf(error)
+    const known = error instanceof PalimpsestError || error instanceof Refusal
+    const text = error instanceof Error ? error.message : String(error)
+    process.stderr.write(`palimpsest: ${known ? `${error.code}: ` : ''}${text}\n`)
+    if (error instanceof PalimpsestError) process.stderr.write(`  ${errorTable[error.code].callerAction}\n`)
+  }
+}
+
+await main()
