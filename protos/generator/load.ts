@@ -2,19 +2,18 @@
  * Reads every proto file of the contract, and the few public ones that the runtime speaks besides it, into one
  * protobufjs root. Field names stay as written (snake_case), so that reflection shows what the files say.
  */
-import { createRequire } from 'node:module'
 import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
+import { getProtoPath } from 'google-proto-files'
+import { protoPath as healthProto } from 'grpc-health-check'
 import protobuf from 'protobufjs'
 
-const require = createRequire(import.meta.url)
-
-/** Public proto files of npm packages, under the names by which they are imported. */
+/** Public proto files of npm packages, by the names under which they are imported. */
 const publicFiles: Readonly<Record<string, string>> = {
-  'google/rpc/code.proto': 'google-proto-files/google/rpc/code.proto',
-  'google/rpc/status.proto': 'google-proto-files/google/rpc/status.proto',
-  'google/rpc/error_details.proto': 'google-proto-files/google/rpc/error_details.proto',
-  'grpc/health/v1/health.proto': 'grpc-health-check/proto/health/v1/health.proto',
+  'google/rpc/code.proto': getProtoPath('rpc/code.proto'),
+  'google/rpc/status.proto': getProtoPath('rpc/status.proto'),
+  'google/rpc/error_details.proto': getProtoPath('rpc/error_details.proto'),
+  'grpc/health/v1/health.proto': healthProto,
 }
 
 /** A proto file and the types and services declared at its top level. */
@@ -50,20 +49,10 @@ function locate(directory: string, target: string): string {
   const own = path.join(directory, target)
   if (existsSync(own)) return own
   const published = publicFiles[target]
-  if (published !== undefined) return resolvePackageFile(published)
+  if (published !== undefined) return published
   // protobufjs bundles google/protobuf/*; everything else has to be in `directory`.
   if (target.startsWith('google/protobuf/')) return target
   throw new Error(`expected ${target} below ${directory}, found no such file`)
-}
-
-/** Finds a file of a package that does not export it: from the folder of the package's own package.json. */
-function resolvePackageFile(published: string): string {
-  const [packageName = '', ...rest] = published.split('/')
-  for (const folder of require.resolve.paths(packageName) ?? []) {
-    const file = path.join(folder, packageName, ...rest)
-    if (existsSync(file)) return file
-  }
-  throw new Error(`expected ${published} in node_modules, found none: run npm ci`)
 }
 
 function collectFiles(root: protobuf.Root, directory: string): ProtoFile[] {
@@ -92,8 +81,6 @@ function importName(node: protobuf.ReflectionObject, packageName: string, direct
   if (packageName === 'google.protobuf') return 'google/protobuf/well_known.proto'
   const inside = path.relative(directory, file)
   if (file !== '' && !inside.startsWith('..')) return inside.split(path.sep).join('/')
-  const known = Object.entries(publicFiles).find(([, published]) =>
-    file.split(path.sep).join('/').endsWith(published),
-  )
+  const known = Object.entries(publicFiles).find(([, published]) => published === file)
   return known?.[0] ?? `${packageName.replaceAll('.', '/')}.proto`
 }

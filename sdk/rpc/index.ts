@@ -47,5 +47,12 @@ export {
   type LogLevel,
 } from './log.ts'
 export { checkTlsIdentity, identityFiles, loadTlsIdentity, type ClientTls, type TlsIdentity } from './tls.ts'
-export { type Tap, type TapEvent } from './transcript.ts'
+export {
+  openTranscript,
+  readTranscript,
+  type FileTranscript,
+  type Tap,
+  type TapEvent,
+  type TranscriptEntry,
+} from './transcript.ts'
 export { onShutdown, type Closer, type Shutdown, type ShutdownOptions } from './shutdown.ts'

@@ -1,6 +1,5 @@
 /** The four kinds of call as a client makes them, over a grpc-js client that passes bytes through. */
 import type { Buffer } from 'node:buffer'
-import { randomUUID } from 'node:crypto'
 import type { Readable } from 'node:stream'
 import { type CallOptions as GrpcCallOptions, type Client, Metadata, type ServiceError } from '@grpc/grpc-js'
 import type { MethodSchema } from '../codec/schema.ts'
@@ -195,7 +194,6 @@ export class MethodCaller {
   ): { metadata: Metadata; grpcOptions: GrpcCallOptions } {
     if (options.signal?.aborted) throw this.failure(undefined, options)
     const metadata = new Metadata()
-    metadata.set('x-request-id', randomUUID())
     for (const [key, value] of Object.entries(options.metadata ?? {})) metadata.set(key, value)
     const deadlineMs = options.deadlineMs ?? defaultDeadlineMs
     return { metadata, grpcOptions: Number.isFinite(deadlineMs) ? { deadline: Date.now() + deadlineMs } : {} }

@@ -20,7 +20,10 @@ export interface Peer {
 export interface CallContext {
   /** Path of the rpc, `/package.Service/Method`. */
   readonly method: string
-  /** Aborts when the caller cancels, the deadline passes or the server shuts down; `reason` is a PalimpsestError. */
+  /**
+   * Aborts when the caller cancels, the deadline passes or the server shuts down; `reason` is a PalimpsestError. A
+   * caller whose clock sees the deadline first cancels, so a passed deadline may show as CANCELLED.
+   */
   readonly signal: AbortSignal
   /** When the caller gives up. */
   readonly deadline?: Date
@@ -64,12 +67,15 @@ export function openCall(
         : new PalimpsestError('CANCELLED', `${method}: the caller cancelled`),
     )
   })
+  let callLog: Logger | undefined
   const context: CallContext = {
     method,
     signal: controller.signal,
     ...(deadline ? { deadline } : {}),
     peer: lazyPeer(call),
-    log: log.child({ requestId, method }),
+    get log() {
+      return (callLog ??= log.child({ requestId, method }))
+    },
     requestId,
     metadata,
   }

@@ -208,7 +208,9 @@ describe('cancellation and deadlines', () => {
     })
     const error = await failure(client.echo({ text: '' }, { deadlineMs: 100 }))
     expect(error.code).toBe('DEADLINE_EXCEEDED')
-    await expect.poll(() => seen).toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+    await expect.poll(() => seen).toBeInstanceOf(PalimpsestError)
+    // The client's clock may be the first to see the deadline, and then cancels.
+    expect(['DEADLINE_EXCEEDED', 'CANCELLED']).toContain((seen as PalimpsestError).code)
   })
 
   it('uses the default deadline of the client', async () => {

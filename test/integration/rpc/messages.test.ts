@@ -1,11 +1,17 @@
 /** What proto-loader and grpc-js let through or answer wrongly, over a real socket: each is refused, with the field. */
 import { Client, credentials, status, type ServiceError } from '@grpc/grpc-js'
+import path from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { type TapEvent, PalimpsestError } from '../../../sdk/rpc/index.ts'
+import {
+  type PalimpsestError,
+  type TapEvent,
+  openTranscript,
+  readTranscript,
+} from '../../../sdk/rpc/index.ts'
 import { fromCallError } from '../../../sdk/rpc/status.ts'
 import type { EchoRequest, Everything } from '../../vectors/rpc/contract/index.ts'
 import { everything } from '../../vectors/rpc/everything.ts'
-import { collect, failure, startClient, startPair, startServer } from './support.ts'
+import { collect, failure, scratchFolder, startClient, startPair, startServer } from './support.ts'
 
 const answer = { text: 'hello', subject: '', certificateDigest: new Uint8Array() }
 
@@ -15,14 +21,14 @@ async function sendRaw(address: string, bytes: Uint8Array): Promise<PalimpsestEr
   onTestFinished(() => {
     client.close()
   })
-  const path = '/palimpsest.test.v1.EchoService/Echo'
+  const method = '/palimpsest.test.v1.EchoService/Echo'
   const pass = (message: Buffer) => message
   const error = await new Promise<ServiceError | null>((resolve) => {
-    client.makeUnaryRequest(path, pass, pass, Buffer.from(bytes), resolve)
+    client.makeUnaryRequest(method, pass, pass, Buffer.from(bytes), resolve)
   })
   if (!error) throw new Error('expected the call to fail, it succeeded')
   expect(error.code).not.toBe(status.INTERNAL)
-  return fromCallError(error, path)
+  return fromCallError(error, method)
 }
 
 function request(fields: Readonly<Record<string, unknown>>): EchoRequest {
@@ -149,6 +155,22 @@ describe('the tap', () => {
       ['client', 'in', 7, true],
       ['server', 'in', 2, false],
     ])
+  })
+})
+
+describe('a transcript file', () => {
+  it('holds every message that reached a process', async () => {
+    const file = path.join(scratchFolder(), 'transcript')
+    const transcript = openTranscript(file)
+    const { address } = await startServer({ echo: () => answer }, { tap: transcript.tap })
+    await startClient(address).echo({ text: 'planted' })
+    transcript.close()
+    const entries = readTranscript(file)
+    expect(entries.map(({ direction, method }) => [direction, method])).toEqual([
+      ['in', '/palimpsest.test.v1.EchoService/Echo'],
+      ['out', '/palimpsest.test.v1.EchoService/Echo'],
+    ])
+    expect(Buffer.from(entries[0]?.bytes ?? []).includes('planted')).toBe(true)
   })
 })
 

@@ -20,10 +20,12 @@ function counted(count: number): { readonly made: () => number; readonly items: 
 
 /** Waits until a number no longer grows. */
 async function settled(read: () => number): Promise<number> {
-  for (let last = -1; ; await sleep(150)) {
-    if (read() === last) return last
+  let last = -1
+  while (read() !== last) {
     last = read()
+    await sleep(150)
   }
+  return last
 }
 
 /** What sender, sockets and receiver may hold: 4 MiB paced, 8 MiB window, 16 messages each side, and some. */

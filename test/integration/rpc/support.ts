@@ -20,7 +20,6 @@ import {
   type RpcServer,
   type ServerOptions,
   type ServiceClient,
-  type ServiceMethods,
   type TlsIdentity,
   createClient,
   createServer,
@@ -59,7 +58,7 @@ export async function startServer(
 export function startClient(
   address: string,
   options: Omit<ConnectionOptions, 'address'> = {},
-): ServiceClient<EchoMethods & ServiceMethods> {
+): ServiceClient<EchoMethods> {
   const client = createClient(EchoService, { address, ...options })
   onTestFinished(() => {
     client.close()
@@ -71,7 +70,7 @@ export function startClient(
 export async function startPair(
   handlers: Handlers<EchoMethods>,
   limits?: Limits,
-): Promise<{ readonly server: RpcServer; readonly client: ServiceClient<EchoMethods & ServiceMethods> }> {
+): Promise<{ readonly server: RpcServer; readonly client: ServiceClient<EchoMethods> }> {
   const { server, address } = await startServer(handlers, { limits })
   return { server, client: startClient(address, { limits }) }
 }
