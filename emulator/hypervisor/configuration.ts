@@ -12,8 +12,8 @@ export interface HypervisorConfiguration {
   readonly listen: readonly string[]
   /** Where WorkerDataService is served; default: a socket in `runDirectory`. */
   readonly dataListen?: string
-  /** The platform's host port. */
-  readonly platform: { readonly address: string; readonly serverName?: string }
+  /** The platform's host port, and the authority of its certificate when that is not this host's own. */
+  readonly platform: { readonly address: string; readonly serverName?: string; readonly caPem?: string }
   /** Identity of this host, by the operator (OU = hypervisor). */
   readonly tls: TlsIdentity
   /** Transport identity that workers get, by the operator (OU = worker). */
@@ -58,6 +58,7 @@ export function readConfiguration(settings: unknown): HypervisorConfiguration {
     platform: {
       address: text(platform.address, 'platform.address'),
       ...optionalText(platform, 'serverName'),
+      ...optionalText(platform, 'caPem'),
     },
     tls: identity(map.tls, 'tls'),
     workerTls: identity(map.workerTls, 'workerTls'),

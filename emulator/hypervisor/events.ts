@@ -36,7 +36,7 @@ export class PlatformEvents {
     await this.#attached.promise
   }
 
-  get #isStopped(): boolean {
+  #isStopped(): boolean {
     return this.#stop.signal.aborted
   }
 
@@ -48,13 +48,15 @@ export class PlatformEvents {
 
   async #run(): Promise<void> {
     const { signal } = this.#stop
-    while (!this.#isStopped) {
+    while (!this.#isStopped()) {
       try {
         await this.#read(signal)
       } catch (error) {
-        if (!this.#isStopped) this.#log.warn({ err: error }, 'the event stream of the platform broke')
+        if (!this.#isStopped()) this.#log.warn({ err: error }, 'the event stream of the platform broke')
         const isRefusal = error instanceof PalimpsestError && error.status !== 'UNAVAILABLE'
         if (isRefusal) this.#attached.reject(error)
+        // There is one host at a time; taking the stream back would take it from a host that was started after us.
+        if (error instanceof PalimpsestError && error.code === 'ABORTED') return
       }
       await delay(pauseMs, signal)
     }

@@ -117,7 +117,7 @@ export class FramePool {
 
   #missing(): bigint {
     const room = this.terms.size - BigInt(this.#available.length)
-    const wanted = this.#host.wanted() - BigInt(this.#available.length)
+    const wanted = this.#host.wanted() - BigInt(this.#available.length + this.#taken.size)
     return room < wanted ? room : wanted
   }
 

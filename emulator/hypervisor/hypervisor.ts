@@ -17,7 +17,7 @@ import type { MemoryClone } from './memory-clone.ts'
 import type { MemoryHost } from './memory-host.ts'
 import { MemoryShares } from './memory-shares.ts'
 import { NestedMaps } from './nested-maps.ts'
-import { PluginRelay } from './plugin-relay.ts'
+import { PluginRelay, type RelayTampering } from './plugin-relay.ts'
 import type { PlatformPort } from './ports.ts'
 import { Registrar } from './registrar.ts'
 import { Vms } from './vms.ts'
@@ -39,6 +39,8 @@ export interface HypervisorParts {
   readonly poolFrames: number
   readonly logLevel: string
   readonly log: Logger
+  /** Makes the host lie to plugins; for tests of what they refuse. */
+  readonly tampering?: RelayTampering | undefined
 }
 
 /** Rows of the ownership table in one answer. */
@@ -65,7 +67,7 @@ export class Hypervisor {
   constructor(parts: HypervisorParts) {
     const { platform, log } = parts
     this.platform = platform
-    this.relay = new PluginRelay(log)
+    this.relay = new PluginRelay(log, parts.tampering)
     this.maps = new NestedMaps(platform)
     this.volumes = new Volumes(parts.store, parts.volumesDirectory)
     this.audit = new AuditStore(`${parts.runDirectory}/audit`)

@@ -11,16 +11,10 @@ import {
   type RangePair,
   type Role,
 } from '../../sdk/rpc/index.ts'
-import {
-  type CloneLink,
-  type CloneStorage,
-  type LiveRegistration,
-  type Terms,
-  asError,
-  isLoss,
-} from './clone-storage.ts'
-import { type BatchOutcome, CopyQueue } from './copy-queue.ts'
+import { type CloneLink, type CloneStorage, type Terms, asError } from './clone-storage.ts'
+import { CopyQueue } from './copy-queue.ts'
 import { FramePool } from './frame-pool.ts'
+import { MemoryCopier, type OwnPage } from './memory-copier.ts'
 import type { MemoryHost } from './memory-host.ts'
 import type { SharedFrame, SharedPages } from './memory-shares.ts'
 
@@ -29,8 +23,6 @@ const batchBlocks = 256
 const sessionsInFlight = 4
 /** Background copies asked for at a time. */
 const hydrationWindow = 2 * batchBlocks
-/** How often one block is tried again when its frame or generation does not suit. */
-const blockAttempts = 3
 
 /** The memory of one clone. */
 export class MemoryClone implements CloneStorage, SharedPages {
@@ -48,6 +40,7 @@ export class MemoryClone implements CloneStorage, SharedPages {
   readonly #destinationPages = new RunSet()
   /** First pages that are still shared. */
   readonly #sourcePages = new RunSet()
+  readonly #copier: MemoryCopier
   readonly #queues: Readonly<Record<Role, CopyQueue>>
   /** Whether the clone has begun: its pages are shared. */
   #isShared = false
@@ -58,6 +51,11 @@ export class MemoryClone implements CloneStorage, SharedPages {
     this.#host = host
     this.source = link.source
     this.destination = link.destination
+    this.#copier = new MemoryCopier(link, host, {
+      shares: (role, index) => this.#shares(role, index),
+      block: (role, index, frame) => this.#block(role, index, frame),
+      switchTo: (role, pages) => this.#switch(role, pages),
+    })
     this.#queues = { source: this.#queue('source'), destination: this.#queue('destination') }
   }
 
@@ -270,7 +268,7 @@ export class MemoryClone implements CloneStorage, SharedPages {
   #queue(role: Role): CopyQueue {
     const work = {
       ready: () => this.#link.live() !== undefined,
-      copy: (indexes: readonly bigint[]) => this.#copy(role, indexes),
+      copy: (indexes: readonly bigint[]) => this.#copier.copy(role, indexes),
     }
     return new CopyQueue(work, { batch: batchBlocks, inFlight: sessionsInFlight })
   }
@@ -326,120 +324,10 @@ export class MemoryClone implements CloneStorage, SharedPages {
     )
   }
 
-  #copy(role: Role, indexes: readonly bigint[]): Promise<BatchOutcome> {
-    return this.#host.gates.shared(this.source, async () => {
-      const again: bigint[] = []
-      const failed: { block: bigint; error: unknown }[] = []
-      let rest = indexes.filter((index) => this.#shares(role, index))
-      while (rest.length > 0) {
-        const live = this.#link.live()
-        const step = live === undefined ? undefined : await this.#session(role, live, rest)
-        if (step === undefined) {
-          again.push(...rest)
-          break
-        }
-        failed.push(...step.failed)
-        rest = rest.filter((index) => !step.settled.has(index))
-      }
-      return { again, failed }
-    })
-  }
-
-  /** One copy session of some of the pages. Undefined when the registration is gone. */
-  async #session(role: Role, live: LiveRegistration, pages: readonly bigint[]): Promise<Step | undefined> {
-    const { registration, pools } = live.terms
-    const pool = pools?.[role]
-    if (pool === undefined) throw new TypeError('expected pools in the terms of a memory registration')
-    let frames: bigint[]
-    try {
-      frames = await pool.take(pages.length)
-    } catch (error) {
-      this.#link.lost(registration, asError(error))
-      return undefined
-    }
-    const part = pages.slice(0, frames.length)
-    try {
-      await this.#store(role, live, part, frames)
-      return { settled: new Set(part), failed: [] }
-    } catch (error) {
-      if (isLoss(error)) {
-        this.#link.lost(registration, error)
-        return undefined
-      }
-      pool.giveBack(frames)
-      return part.length > 1 ? this.#oneByOne(role, live, part) : this.#failed(part, error)
-    }
-  }
-
-  /** Finds out which page of a refused session can not be copied, so that the others are. */
-  async #oneByOne(role: Role, live: LiveRegistration, pages: readonly bigint[]): Promise<Step | undefined> {
-    const settled = new Set<bigint>()
-    const failed: { block: bigint; error: unknown }[] = []
-    for (const page of pages) {
-      const outcome = await this.#alone(role, live, page)
-      if (outcome === 'lost') return undefined
-      settled.add(page)
-      if (outcome !== 'copied') failed.push({ block: page, error: outcome })
-    }
-    return { settled, failed }
-  }
-
-  async #alone(
-    role: Role,
-    live: LiveRegistration,
-    page: bigint,
-  ): Promise<'copied' | 'lost' | PalimpsestError> {
-    const pool = live.terms.pools?.[role]
-    for (let attempt = 1; pool !== undefined; attempt++) {
-      try {
-        const frames = await pool.take(1)
-        try {
-          await this.#store(role, live, [page], frames)
-          return 'copied'
-        } catch (error) {
-          // A frame that is in use is not tried again; settling the registration finds out what it is.
-          if (!(error instanceof PalimpsestError && error.code === 'DEST_IN_USE')) pool.giveBack(frames)
-          throw error
-        }
-      } catch (error) {
-        if (isLoss(error)) {
-          this.#link.lost(live.terms.registration, error)
-          return 'lost'
-        }
-        const worthwhile =
-          error instanceof PalimpsestError && ['DEST_IN_USE', 'GENERATION_CHANGED'].includes(error.code)
-        if (!worthwhile || attempt === blockAttempts) return asError(error)
-      }
-    }
-    return 'lost'
-  }
-
-  #failed(pages: readonly bigint[], error: unknown): Step {
-    this.#host.log.warn({ clone: this.#link.name, err: error }, 'a page can not be copied')
-    return { settled: new Set(pages), failed: pages.map((block) => ({ block, error: asError(error) })) }
-  }
-
-  /** Has the worker copy pages into frames, and switches the maps after its receipt. */
-  async #store(
-    role: Role,
-    live: LiveRegistration,
-    pages: readonly bigint[],
-    frames: readonly bigint[],
-  ): Promise<void> {
-    const blocks = pages.map((page, i): BlockCopy => {
-      const first = role === 'source' ? page : this.#pairs.toFirst(page)
-      if (first === undefined) throw new RangeError(`page ${String(page)} is not of this clone`)
-      const firstFrame = this.frameOf(first)
-      return { first, second: page, firstFrame, secondFrame: frames[i], generation: 0n }
-    })
-    const { registration } = live.terms
-    const { receipt } = await this.#host.workers.stream.store({ registration, writer: role, blocks })
-    live.terms.pools?.[role].used(frames)
-    this.#host.receipts.note(this.#link.name, receipt)
-    await this.#switch(
-      role,
-      pages.map((index, i) => ({ vm: this.#vm(role), index, frame: frames[i] ?? 0n })),
-    )
+  #block(role: Role, page: bigint, secondFrame: bigint | undefined): BlockCopy {
+    const first = role === 'source' ? page : this.#pairs.toFirst(page)
+    if (first === undefined) throw new RangeError(`page ${String(page)} is not of this clone`)
+    return { first, second: page, firstFrame: this.frameOf(first), secondFrame, generation: 0n }
   }
 
   /** Switches the map of pages that have a frame of their own now; the accesses that wait on them run again. */
@@ -487,18 +375,6 @@ export class MemoryClone implements CloneStorage, SharedPages {
       .filter((row) => row.state === 'private')
       .flatMap((row) => row.sharers.map(({ vm, index }) => ({ vm, index, frame: row.frame })))
   }
-}
-
-interface Step {
-  /** Pages that are done with, copied or not. */
-  readonly settled: ReadonlySet<bigint>
-  readonly failed: readonly { readonly block: bigint; readonly error: unknown }[]
-}
-
-interface OwnPage {
-  readonly vm: string
-  readonly index: bigint
-  readonly frame: bigint
 }
 
 /** Read-only mappings of runs whose second numbers are frames. */

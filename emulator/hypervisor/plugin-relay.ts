@@ -36,6 +36,19 @@ const answers: Exchanges = {
   refill: 'grants',
 }
 
+/**
+ * What a lying host changes of the exchanges that it relays: sees the request, may pass on another one, none or several,
+ * and answers what it likes. The emulator's hosts are malicious on purpose when a test asks for it.
+ * Source: threats.md 10.2.
+ */
+export type RelayTampering = {
+  readonly [C in keyof Exchanges]?: (
+    side: { readonly vm: string; readonly role: Role },
+    value: RequestValue<C>,
+    pass: (value: RequestValue<C>) => Promise<AnswerValue<C>>,
+  ) => Promise<AnswerValue<C>>
+}
+
 /** Time that a plugin has for one answer, in milliseconds; it may have to ask a key store or a person's policy. */
 const answerTimeoutMs = 30_000
 
@@ -116,9 +129,11 @@ export class PluginRelay {
   readonly #attached = new Map<string, Attachment>()
   readonly #listeners: ((vm: string, role: Role) => void)[] = []
   readonly #log: Logger
+  readonly #tampering: RelayTampering
 
-  constructor(log: Logger) {
+  constructor(log: Logger, tampering: RelayTampering = {}) {
     this.#log = log
+    this.#tampering = tampering
   }
 
   /** Attaches a plugin; one that was there before for the same VM and side is replaced. */
@@ -146,6 +161,11 @@ export class PluginRelay {
     }
   }
 
+  /** The attachment of a VM and side: another object after the plugin attached anew, which forgets what it agreed to. */
+  attachment(side: { readonly vm: string; readonly role: Role }): object | undefined {
+    return this.#attached.get(keyOf(side.vm, side.role))
+  }
+
   /** Calls `listener` whenever a plugin has attached. */
   onAttach(listener: (vm: string, role: Role) => void): void {
     this.#listeners.push(listener)
@@ -170,7 +190,8 @@ export class PluginRelay {
   ): Promise<AnswerValue<C>> {
     const attachment = this.#attached.get(keyOf(side.vm, side.role))
     if (attachment === undefined) throw gone(side, 'none is attached')
-    return attachment.ask(kind, value, signal)
+    const pass = (passed: RequestValue<C>): Promise<AnswerValue<C>> => attachment.ask(kind, passed, signal)
+    return this.#tampering[kind]?.(side, value, pass) ?? pass(value)
   }
 
   /** Tells the plugin of a VM and side that a registration ended, if one is attached. */

@@ -24,7 +24,7 @@ import type { PlatformPort, WorkerPort } from './ports.ts'
 /** What the registrar needs of the host. */
 export interface RegistrarHost {
   readonly platform: Pick<PlatformPort, 'getFirmware' | 'quote' | 'readEventLog'>
-  readonly relay: Pick<PluginRelay, 'ask' | 'notifyEnded'>
+  readonly relay: Pick<PluginRelay, 'ask' | 'attachment' | 'notifyEnded'>
   readonly workers: {
     readonly worker: Pick<
       WorkerPort,
@@ -48,6 +48,8 @@ const roles: readonly Role[] = ['source', 'destination']
 /** Runs registrations. */
 export class Registrar {
   readonly #host: RegistrarHost
+  /** The attachments that agreed to a clone. A plugin that attached anew is asked again. */
+  readonly #approvals = new WeakMap<CloneLink, Partial<Record<Role, object | undefined>>>()
 
   constructor(host: RegistrarHost) {
     this.#host = host
@@ -58,26 +60,11 @@ export class Registrar {
    * @returns the source's share statement; empty for disks.
    * @throws PalimpsestError the refusing plugin's own code.
    */
-  async approve({ link, storage }: Subject): Promise<Uint8Array> {
-    const statements = await this.#bothSides(link, async (role, side, signal) => {
-      const peer = role === 'source' ? link.destination : link.source
-      const approval = await this.#host.relay.ask(
-        side,
-        'copyRequested',
-        {
-          clone: link.name,
-          kind: storage.kind,
-          source: link.source,
-          destination: link.destination,
-          peerReport: this.#host.launchReport(peer),
-          pairs: storage.pairs(),
-          sourceVolume: storage.volumes.source,
-          destinationVolume: storage.volumes.destination,
-        },
-        signal,
-      )
-      return approval.shareStatement
-    })
+  async approve(subject: Subject): Promise<Uint8Array> {
+    const { link, storage } = subject
+    const statements = await this.#bothSides(link, (_role, side, signal) =>
+      this.#askApproval(subject, side, signal),
+    )
     if (storage.kind === 'memory-page') {
       this.#host.hypercalls.note(link.source, 'share', link.source, pageRuns(storage.pairs(), 'first'))
     }
@@ -111,10 +98,19 @@ export class Registrar {
     }
   }
 
-  /** Gets further grants for frames of one side, under the terms of a live registration. */
+  /**
+   * Gets further grants for frames of one side, under the terms of a live registration.
+   * @throws PalimpsestError REGISTRATION_STATE when the plugin attached anew: it no longer knows the registration.
+   */
   async refill(link: CloneLink, registration: string, role: Role, frames: readonly bigint[]): Promise<void> {
-    const vm = link[role]
-    const { grants } = await this.#host.relay.ask({ vm, role }, 'refill', { registration, frames })
+    const side = { vm: link[role], role }
+    if (!this.#hasApproved(link, side)) {
+      throw new PalimpsestError(
+        'REGISTRATION_STATE',
+        `the ${role} plugin attached anew: ${registration} has to be renewed`,
+      )
+    }
+    const { grants } = await this.#host.relay.ask(side, 'refill', { registration, frames })
     await this.#host.workers.worker.submitGrants({ registration, grants })
   }
 
@@ -135,16 +131,45 @@ export class Registrar {
     await storage.settle(terms).catch(warn('could not settle a registration'))
   }
 
+  async #askApproval({ link, storage }: Subject, side: Side, signal: AbortSignal): Promise<Uint8Array> {
+    const attachment = this.#host.relay.attachment(side)
+    const approval = await this.#host.relay.ask(
+      side,
+      'copyRequested',
+      {
+        clone: link.name,
+        kind: storage.kind,
+        source: link.source,
+        destination: link.destination,
+        peerReport: this.#host.launchReport(side.role === 'source' ? link.destination : link.source),
+        pairs: storage.pairs(),
+        sourceVolume: storage.volumes.source,
+        destinationVolume: storage.volumes.destination,
+      },
+      signal,
+    )
+    const approvals = this.#approvals.get(link) ?? {}
+    this.#approvals.set(link, { ...approvals, [side.role]: attachment })
+    return approval.shareStatement
+  }
+
+  #hasApproved(link: CloneLink, side: Side): boolean {
+    const approved = this.#approvals.get(link)?.[side.role]
+    return approved !== undefined && approved === this.#host.relay.attachment(side)
+  }
+
   async #round(
-    { link, storage }: Subject,
+    subject: Subject,
     terms: Terms,
     open: Uint8Array,
     role: Role,
     side: Side,
     signal: AbortSignal,
   ): Promise<bigint> {
+    const { link, storage } = subject
     const { platform, relay, workers, hypercalls } = this.#host
     const { registration } = terms
+    if (!this.#hasApproved(link, side)) await this.#askApproval(subject, side, signal)
     const reply = await relay.ask(side, 'openOffer', { registration, clone: link.name, open }, signal)
     const { challenge, qualifyingData } = reply
     const selection = required(reply.selection, 'selection')

@@ -22,6 +22,7 @@ import { workerDataService } from '../services/worker-data.ts'
 import { VolumeStore } from '../storage/index.ts'
 import { type HypervisorConfiguration, type HypervisorSettings, readConfiguration } from './configuration.ts'
 import { Hypervisor } from './hypervisor.ts'
+import type { RelayTampering } from './plugin-relay.ts'
 import { Transcript } from './transcript.ts'
 import type { WorkerConnection } from './worker-link.ts'
 
@@ -34,15 +35,18 @@ export interface RunningHypervisor {
 }
 
 /**
- * Starts a hypervisor; resolves when it serves and its worker, if one is configured, is up.
+ * Starts a hypervisor; resolves when it serves and its worker, if one is configured, is up. `host` may make it lie.
  * @throws TypeError for a wrong setting; PalimpsestError when the platform can not be reached or the worker does not
  * come up.
  */
-export async function runHypervisor(settings: HypervisorSettings): Promise<RunningHypervisor> {
+export async function runHypervisor(
+  settings: HypervisorSettings,
+  host: { readonly tampering?: RelayTampering | undefined } = {},
+): Promise<RunningHypervisor> {
   const configuration = readConfiguration(settings)
   const closers = new Closers()
   try {
-    const addresses = await start(configuration, closers)
+    const addresses = await start(configuration, closers, host.tampering)
     return { addresses, close: () => closers.close() }
   } catch (error) {
     await closers.close().catch(() => undefined)
@@ -78,7 +82,11 @@ class Closers {
   }
 }
 
-async function start(configuration: HypervisorConfiguration, closers: Closers): Promise<readonly string[]> {
+async function start(
+  configuration: HypervisorConfiguration,
+  closers: Closers,
+  tampering: RelayTampering | undefined,
+): Promise<readonly string[]> {
   const log = createLogger({ name: 'hypervisor', level: configuration.logLevel })
   mkdirSync(configuration.runDirectory, { recursive: true, mode: 0o700 })
   const transcript = openTranscript(configuration, closers)
@@ -97,6 +105,7 @@ async function start(configuration: HypervisorConfiguration, closers: Closers): 
     poolFrames: configuration.poolFrames,
     logLevel: configuration.logLevel,
     log,
+    tampering,
   })
   closers.add(() => host.stop())
   await host.start()
@@ -141,12 +150,8 @@ async function connectPlatform(
   tap: Tap | undefined,
   closers: Closers,
 ): Promise<Connection> {
-  const { address, serverName } = platform
-  const connection = connect({
-    address,
-    tls: { ...tls, ...(serverName === undefined ? {} : { serverName }) },
-    tap,
-  })
+  const { address, ...trust } = platform
+  const connection = connect({ address, tls: { ...tls, ...trust }, tap })
   closers.add(() => {
     connection.close()
   })
