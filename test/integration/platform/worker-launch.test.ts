@@ -1,0 +1,173 @@
+// Workers and the hypervisor as the platform launches them: real processes, measured bytes, launch secrets, lifelines.
+
+import { createHash } from 'node:crypto'
+import { spawn } from 'node:child_process'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { equalBytes, hex } from '../../../sdk/crypto/index.ts'
+import { parseLaunchReport } from '../../../sdk/evidence/index.ts'
+import {
+  EventReader,
+  lives,
+  newFolder,
+  readShown,
+  refusal,
+  TestPlatform,
+  until,
+  waitingImage,
+} from './support.ts'
+
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
+
+describe('launching workers', () => {
+  let machine: TestPlatform
+
+  beforeAll(async () => {
+    machine = await TestPlatform.start()
+  })
+  afterAll(() => machine.close())
+
+  it('[C-29] measures exactly the bytes that run; a file replaced afterwards changes nothing', async () => {
+    const image = waitingImage.replace(
+      "'first'",
+      'fs.readFileSync(bundle.host.report.replace(/json$/, "cjs"), "utf8").includes("replaced")',
+    )
+    const first = await machine.worker('w-measured')
+    expect(first.measurement).toBe(sha256(waitingImage))
+    writeFileSync(first.imagePath, 'process.exit(3) // replaced')
+    const worker = machine.workerClient(first.shown.bundle.platform)
+    const report = parseLaunchReport(
+      (await worker.getWorkerReport({ reportData: new Uint8Array(32) })).report,
+    )
+    expect(hex(report.measurement)).toBe(sha256(waitingImage))
+    expect(lives(first.pid)).toBe(true)
+    // Control: another file is another measurement.
+    const second = await machine.worker('w-other', image)
+    expect(second.measurement).toBe(sha256(image))
+    expect(second.measurement).not.toBe(first.measurement)
+  })
+
+  it('gives the child its secret on the pipe and nothing else: no arguments, no environment, no folder', async () => {
+    const { shown } = await machine.worker('w-bundle')
+    expect(shown.bundle.vm).toBe('w-bundle')
+    expect(shown.bundle.host).toMatchObject({ note: 'from the host' })
+    expect(shown.bundle.platform.address).toBe(machine.platform.workerPortAddress)
+    expect(shown.env).toEqual({})
+    expect(shown.cwd).toBe('/')
+    expect(shown.argv).toEqual(['-'])
+  })
+
+  it('[C-29] only the running launch gets its report, with the data of its choice', async () => {
+    const { shown, pid } = await machine.worker('w-report')
+    const worker = machine.workerClient(shown.bundle.platform)
+    const reportData = new Uint8Array(32).fill(5)
+    const { report } = await worker.getWorkerReport({ reportData })
+    expect(equalBytes(parseLaunchReport(report).reportData, reportData)).toBe(true)
+    expect(parseLaunchReport(report)).toMatchObject({
+      kind: 'worker',
+      vm: 'w-report',
+      emulated: true,
+      debug: false,
+    })
+    expect((await refusal(worker.getWorkerReport({ reportData: new Uint8Array(31) }))).code).toBe(
+      'INVALID_ARGUMENT',
+    )
+    // The operator's identities do not open this port.
+    const operator = machine.workerClient({
+      ...machine.operator.identity('w', 'worker'),
+      caPem: shown.bundle.platform.caPem,
+    })
+    expect((await refusal(operator.getPlatformState({}))).code).toMatch(/^UNA/)
+    process.kill(pid, 'SIGKILL')
+    await until(() => (lives(pid) ? undefined : true))
+    expect((await refusal(worker.getPlatformState({}))).code).toBe('UNAUTHENTICATED')
+  })
+
+  it('tells the host of a worker that ended, also when nobody watched at that moment', async () => {
+    const first = await machine.worker('w-exit-1')
+    process.kill(first.pid, 'SIGKILL')
+    await until(() => (lives(first.pid) ? undefined : true))
+    const reader = await new EventReader(machine.host).ready()
+    await until(() =>
+      reader.events.find((event) => event.case === 'workerExit' && event.value.vm === 'w-exit-1'),
+    )
+    const second = await machine.worker('w-exit-2', `${waitingImage}\nsetTimeout(() => process.exit(9), 50)`)
+    const exit = await until(() =>
+      reader.events.find((event) => event.case === 'workerExit' && event.value.vm === 'w-exit-2'),
+    )
+    expect(exit.value).toEqual({ vm: 'w-exit-2', reason: 'exit code 9' })
+    expect(lives(second.pid)).toBe(false)
+    // The name is free again.
+    expect((await machine.worker('w-exit-2')).shown.bundle.vm).toBe('w-exit-2')
+    reader.stop()
+  })
+
+  it('gives the event stream to the newest caller', async () => {
+    const first = await new EventReader(machine.host).ready()
+    const second = await new EventReader(machine.host).ready()
+    expect(await first.done).toBe('ABORTED')
+    second.stop()
+    expect(await second.done).toBe('CANCELLED')
+  })
+
+  it('refuses unreadable images, bad configuration and names in use, and starts nothing', async () => {
+    const { imagePath } = await machine.worker('w-taken')
+    const launch = (vm: string, path: string, json: string) =>
+      refusal(
+        machine.host.launchWorker({ vm, imagePath: path, hostConfiguration: new TextEncoder().encode(json) }),
+      )
+    expect((await launch('w-new', join(machine.folder, 'none.cjs'), '{}')).code).toBe('INVALID_ARGUMENT')
+    expect((await launch('w-new', machine.folder, '{}')).code).toBe('INVALID_ARGUMENT')
+    expect((await launch('w-new', imagePath, '{"keyPem": "secret')).code).toBe('INVALID_ARGUMENT')
+    expect((await launch('w-new', imagePath, '[]')).code).toBe('INVALID_ARGUMENT')
+    expect((await launch('w-taken', imagePath, '{}')).code).toBe('ALREADY_EXISTS')
+    expect((await launch('platform', imagePath, '{}')).code).toBe('INVALID_ARGUMENT')
+    expect((await launch('a=b,CN=c', imagePath, '{}')).code).toBe('INVALID_ARGUMENT')
+    expect((await refusal(machine.host.terminateVm({ vm: 'w-new' }))).code).toBe('UNKNOWN_VM')
+  })
+
+  it('kills a worker that is terminated', async () => {
+    const { pid } = await machine.worker('w-killed')
+    await machine.host.terminateVm({ vm: 'w-killed' })
+    expect(lives(pid)).toBe(false)
+  })
+})
+
+describe('the hypervisor as the platform starts it', () => {
+  it('[P-09] runs the bytes that PCR 4 measured, with its configuration on the pipe, and ends with the platform', async () => {
+    const folder = newFolder()
+    const report = join(folder, 'hypervisor.json')
+    const machine = await TestPlatform.start({ bootHypervisor: { configuration: { report } } }, folder)
+    const shown = await readShown(report)
+    expect(shown.env).toEqual({ NODE_PATH: join(process.cwd(), 'node_modules') })
+    expect(machine.platform.hypervisorDigest).toBe(
+      sha256(readFileSync(join(folder, 'hypervisor.cjs'), 'utf8')),
+    )
+    const pid = machine.platform.hypervisorPid ?? 0
+    const worker = await machine.worker('w')
+    expect([lives(pid), lives(worker.pid)]).toEqual([true, true])
+    await machine.close()
+    expect([lives(pid), lives(worker.pid)]).toEqual([false, false])
+    expect(await machine.platform.hypervisorExited).toBe('SIGTERM')
+  })
+
+  it('children end when the platform is killed', async () => {
+    const folder = newFolder()
+    const script = join(process.cwd(), 'test/integration/platform/killed-platform.ts')
+    const options = ['--conditions', 'palimpsest-source', '--import', 'tsx']
+    const child = spawn(process.execPath, [...options, script, folder], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    let printed = ''
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      printed += text
+    })
+    const { pids } = await until(() =>
+      printed.includes('\n') ? (JSON.parse(printed) as { pids: number[] }) : undefined,
+    )
+    expect(pids.map(lives)).toEqual([true, true])
+    child.kill('SIGKILL')
+    await until(() => (pids.some(lives) ? undefined : true))
+  })
+})
