@@ -2,7 +2,8 @@
  * The hypervisor as a process of its own: configuration as JSON on file descriptor 3, and an end when the lifeline on
  * file descriptor 4 closes, because then whoever started it is gone.
  */
-import { closeSync, createReadStream, readFileSync } from 'node:fs'
+import { closeSync, readFileSync } from 'node:fs'
+import { Socket } from 'node:net'
 import { onShutdown } from '../../sdk/rpc/index.ts'
 import { readConfiguration } from './configuration.ts'
 import { runHypervisor } from './run.ts'
@@ -19,5 +20,6 @@ export async function runHypervisorImage(): Promise<void> {
   const gone = (): void => {
     void shutdown.now(0)
   }
-  createReadStream('', { fd: lifelineFd }).on('error', gone).on('close', gone).resume()
+  // A socket, because a file stream's read blocks in a thread that process.exit() waits for.
+  new Socket({ fd: lifelineFd, readable: true, writable: false }).on('error', gone).on('close', gone).resume()
 }

@@ -1,7 +1,8 @@
 // What a launched worker is told, on the inherited pipe (file descriptor 3): the launch secret from the platform, and
 // the host's wishes. The first makes this process the one that can ask for its report; the second is not trusted.
 
-import { closeSync, createReadStream, readFileSync } from 'node:fs'
+import { closeSync, readFileSync } from 'node:fs'
+import { Socket } from 'node:net'
 import type { LogLevel, TlsIdentity } from '../rpc/index.ts'
 
 /** How to reach the platform, with the identity that only this launch has. */
@@ -58,9 +59,12 @@ export function readLaunchBundle(fd = 3): LaunchBundle {
   }
 }
 
-/** Calls `gone` when the platform that launched this process ends: its end of the lifeline pipe closes. */
+/**
+ * Calls `gone` when the platform that launched this process ends: its end of the lifeline pipe closes. Read through a
+ * socket, because a file stream's read blocks in a thread that process.exit() waits for.
+ */
 export function watchLifeline(gone: () => void, fd = 4): void {
-  const lifeline = createReadStream('', { fd, autoClose: true })
+  const lifeline = new Socket({ fd, readable: true, writable: false })
   lifeline.on('error', gone).on('close', gone).resume()
 }
 
