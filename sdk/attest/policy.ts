@@ -3,7 +3,7 @@
 // The canonical form, whose SHA-256 goes into challenges, is JSON as RFC 8785 orders and writes it.
 
 import { readFileSync } from 'node:fs'
-import { sha256, utf8 } from '../crypto/index.ts'
+import { FormatError, parseCertificate, sha256, utf8 } from '../crypto/index.ts'
 import { TPM_ALG } from '../tpm2/index.ts'
 import type { Selection } from './challenge.ts'
 import { type Problem, validateSchema } from './json-schema.ts'
@@ -70,7 +70,22 @@ export class PolicyError extends Error {
 export function parsePolicy(json: unknown, origin = 'the value'): Policy {
   const problems = validateSchema(policySchema, json)
   if (problems.length > 0) throw new PolicyError(origin, problems)
-  return normalise(structuredClone(json) as WrittenPolicy)
+  const policy = normalise(structuredClone(json) as WrittenPolicy)
+  const anchorProblems = policy.trustAnchors.flatMap(anchorProblem)
+  if (anchorProblems.length > 0) throw new PolicyError(origin, anchorProblems)
+  return policy
+}
+
+/** A PEM block may hold anything, which a schema cannot see. */
+function anchorProblem(pem: string, index: number): Problem[] {
+  try {
+    parseCertificate(pem)
+    return []
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error
+    const problem = 'expected an X.509 certificate, found a PEM block of something else'
+    return [{ path: `trustAnchors[${String(index)}]`, problem }]
+  }
 }
 
 /**
