@@ -19,6 +19,8 @@ const MAX_READ_FRAMES = 4096
 const MAX_DESCRIBED_FRAMES = 65536
 /** Most copies of one BeginCopies or CommitCopies. */
 const MAX_COPIES = 1024
+/** Longest name of a registration. */
+const MAX_REGISTRATION = 128
 const DEFAULT_LOG_ENTRIES = 1000
 /** Most write log entries in one answer. */
 const MAX_LOG_ENTRIES = 100_000
@@ -127,6 +129,12 @@ export class MemorySystem {
 
   /** FREE -> RESERVED. @throws OWNERSHIP_FAULT, INVALID_ARGUMENT, UNKNOWN_VM */
   reserve(registration: string, vm: string, frames: readonly number[]): void {
+    if (registration.length < 1 || registration.length > MAX_REGISTRATION) {
+      throw invalid(
+        'registration',
+        `expected 1 to ${MAX_REGISTRATION} characters, found ${registration.length}`,
+      )
+    }
     this.#table.reserve(registration, this.guest(vm).owner, frames, NO_KEY)
   }
 

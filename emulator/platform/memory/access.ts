@@ -12,7 +12,7 @@ import { ended, type FaultQueue } from './faults.ts'
 import type { WriteLog } from './write-log.ts'
 
 /** Most bytes of one load or store: 4 MiB. */
-export const MAX_ACCESS_BYTES = 4 << 20
+const MAX_ACCESS_BYTES = 4 << 20
 const COUNTER_BYTES = 8
 
 /** What an access works on; all of it belongs to the platform. */

@@ -7,7 +7,7 @@ export const FRAME_BYTES = 4096
 /** log2 of {@link FRAME_BYTES}. */
 export const FRAME_SHIFT = 12
 /** Most frames that a machine can have: frame numbers leave one bit of 32 free for tables. */
-export const MAX_FRAMES = 2 ** 31 - 2
+const MAX_FRAMES = 2 ** 31 - 2
 
 const SLAB_BITS = 12
 const SLAB_FRAMES = 1 << SLAB_BITS

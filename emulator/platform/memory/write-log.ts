@@ -4,7 +4,7 @@
 import type { WriteCause } from '../../../sdk/rpc/index.ts'
 
 /** Entries kept: 2^20. */
-export const WRITE_LOG_CAPACITY = 1 << 20
+const WRITE_LOG_CAPACITY = 1 << 20
 
 /** One write. Numbers are exact integers. */
 export interface LoggedWrite {

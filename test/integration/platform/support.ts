@@ -68,7 +68,7 @@ export class Operator {
       subject: `CN=${name},OU=${unit}`,
       days: 1,
       usages: ['client', 'server'],
-      serverNames: ['localhost'],
+      serverNames: ['localhost', '127.0.0.1'],
     })
     return { certificatePem: certificate.pem, keyPem: key.toPem(), caPem: this.caPem }
   }

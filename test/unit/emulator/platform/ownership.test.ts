@@ -58,7 +58,7 @@ function snapshot({ table }: Machine): unknown {
 }
 
 describe('frame ownership', () => {
-  it('gives free frames to a VM, one frame per guest page', () => {
+  it('[C-34 control] gives free frames to a VM, one frame per guest page', () => {
     const { table, a } = machine()
     table.assign(a, [{ index: 10, frame: 5, count: 2 }], zero)
     expect(table.describe(6)).toEqual({

@@ -60,7 +60,16 @@ describe('memory access', () => {
     expect(open(17, second).equals(page)).toBe(false)
   })
 
-  it('[C-21] what the host reads holds no plaintext', async () => {
+  it('[C-13 control] in mode common the same plaintext gives the same ciphertext, and one key opens both', async () => {
+    const machine = new TestMachine()
+    const guest = machine.guest('a', { root, mode: 'common', group })
+    machine.give(guest, 0, 17, 2)
+    const page = Buffer.alloc(PAGE, 'the same page ')
+    await machine.memory.access.store(guest, 0n, Buffer.concat([page, page]))
+    expect(Buffer.from(machine.memory.read([17])).equals(machine.memory.read([18]))).toBe(true)
+  })
+
+  it('[C-21] [A-01] what the host reads holds no plaintext', async () => {
     const machine = new TestMachine()
     const guest = machine.guest('a')
     machine.give(guest, 0, 5)
@@ -68,7 +77,7 @@ describe('memory access', () => {
     expect(Buffer.from(machine.memory.read([5])).includes('attack')).toBe(false)
   })
 
-  it('[C-21 control] the guest itself reads its plaintext there', async () => {
+  it('[C-21 control] [A-01 control] the guest itself reads its plaintext there', async () => {
     const machine = new TestMachine()
     const guest = machine.guest('a')
     machine.give(guest, 0, 5)
@@ -85,7 +94,13 @@ describe('memory access', () => {
     expect(await rejection(machine.load(guest, 1, 9))).toBe('OWNERSHIP_FAULT')
     expect(await rejection(machine.store(guest, 1, 'x'))).toBe('OWNERSHIP_FAULT')
     expect(machine.events).toEqual([])
-    // Control: with the mapping that the table records, the same load is done.
+  })
+
+  it('[A-03 control] with the mapping that the table records, the same load is done', async () => {
+    const machine = new TestMachine()
+    const guest = machine.guest('a')
+    machine.give(guest, 0, 5, 2)
+    await machine.store(guest, 0, 'page zero')
     machine.memory.setMappings('a', [{ index: 1, frame: 6, writable: true }], [])
     expect(await machine.load(guest, 1, 1)).toBe('\0')
   })

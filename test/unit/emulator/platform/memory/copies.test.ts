@@ -81,6 +81,15 @@ describe('copies between frames', () => {
     expect(machine.memory.describe([8])).toMatchObject([{ state: 'free', generation: 4 }])
   })
 
+  it('[C-07 control] a second frame that somebody else writes too shows that writer', async () => {
+    const machine = await sharedMachine()
+    commit(machine)
+    machine.memory.setMappings('b', [{ index: 9, frame: 8, writable: true }], [])
+    await machine.store(machine.memory.guest('b'), 9, 'x')
+    const { entries } = machine.memory.readWriteLog({ since: 0, frame: 8, limit: 0 })
+    expect(entries.map(({ writer }) => writer)).toEqual(['worker-1', 'b'])
+  })
+
   it('after a copy the old mapping waits for the host instead of looking like an attack', async () => {
     const machine = await sharedMachine()
     const b = machine.memory.guest('b')
@@ -106,6 +115,10 @@ describe('copies between frames', () => {
     expect(attempt).toThrow(expect.objectContaining({ code: 'DEST_IN_USE' }))
     expect(machine.memory.describe([5, 8, 20])).toEqual(before)
     expect(await machine.load(b, 1, 6)).toBe('in use')
+  })
+
+  it('[C-22 control] [A-12 control] the same copy into its reserved frame is done', async () => {
+    const machine = await sharedMachine()
     expect(commit(machine)).toEqual([2])
   })
 

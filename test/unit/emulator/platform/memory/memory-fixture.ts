@@ -5,7 +5,7 @@ import { MemorySystem } from '../../../../../emulator/platform/memory-system.ts'
 import type { Guest } from '../../../../../emulator/platform/guest.ts'
 import type { FaultEvent } from '../../../../../emulator/platform/memory/faults.ts'
 
-export const MIB = 1 << 20
+const MIB = 1 << 20
 export const PAGE = 4096
 
 /** Keys of a guest. */
