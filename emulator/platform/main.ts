@@ -207,9 +207,11 @@ class RunningPlatform implements Platform {
     const launch = { name: 'hypervisor', image: this.#image, bundle: configuration, log: this.#log }
     const process = await startImage({ ...launch, nodePath: nativeModules() })
     this.#hypervisor = process
-    this.hypervisorExited = process.exited.then((reason) => {
-      this.#log.info({ reason }, 'hypervisor ended')
-      return reason
+    this.hypervisorExited = new Promise((resolve) => {
+      void process.exited.then((reason) => {
+        this.#log.info({ reason }, 'hypervisor ended')
+        if (this.#closing === undefined) resolve(reason)
+      })
     })
   }
 

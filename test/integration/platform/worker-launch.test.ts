@@ -149,7 +149,20 @@ describe('the hypervisor as the platform starts it', () => {
     expect([lives(pid), lives(worker.pid)]).toEqual([true, true])
     await machine.close()
     expect([lives(pid), lives(worker.pid)]).toEqual([false, false])
-    expect(await machine.platform.hypervisorExited).toBe('SIGTERM')
+  })
+
+  it('tells when the hypervisor ends by itself, and only then', async () => {
+    const folder = newFolder()
+    const report = join(folder, 'hypervisor.json')
+    const machine = await TestPlatform.start({ bootHypervisor: { configuration: { report } } }, folder)
+    await readShown(report)
+    let reason = ''
+    void machine.platform.hypervisorExited.then((told) => {
+      reason = told
+    })
+    process.kill(machine.platform.hypervisorPid ?? 0, 'SIGKILL')
+    expect(await until(() => (reason === '' ? undefined : reason))).toBe('SIGKILL')
+    await machine.close()
   })
 
   it('children end when the platform is killed', async () => {
