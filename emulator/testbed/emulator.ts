@@ -113,7 +113,16 @@ export async function runEmulator(options: EmulatorOptions): Promise<Emulator> {
     },
     log,
   })
-  await answering(address, operator.tls, options.workerImage !== undefined)
+  try {
+    const gone = platform.hypervisorExited.then((reason): never => {
+      throw new PalimpsestError('UNAVAILABLE', `the hypervisor ended while it started (${reason}); see its log`)
+    })
+    await Promise.race([answering(address, operator.tls, options.workerImage !== undefined), gone])
+  } catch (error) {
+    await platform.close()
+    run.remove()
+    throw error
+  }
   const addresses: EmulatorAddresses = {
     hypervisor: address,
     guestPort: platform.guestPortAddress,

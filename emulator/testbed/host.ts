@@ -2,6 +2,7 @@
 // hypervisor in this process, where the test can change what it relays.
 
 import { join } from 'node:path'
+import type { LogLevel } from '../../sdk/rpc/index.ts'
 import type { RelayTampering } from '../hypervisor/index.ts'
 import { runHypervisor } from '../hypervisor/index.ts'
 import { Authority } from './authority.ts'
@@ -28,6 +29,10 @@ export interface HostOptions {
   readonly transcript?: string
   /** Makes the host lie: what it changes of the requests that it relays to plugins, and of their answers. */
   readonly tampering?: RelayTampering
+  /** How much the processes log; default `warn`. */
+  readonly logLevel?: LogLevel
+  /** Called with what the processes log, as they do. */
+  readonly onLog?: (text: string) => void
 }
 
 /** Running processes. */
@@ -42,19 +47,22 @@ export function startHost(directory: string, options: HostOptions): Promise<Host
 }
 
 async function startHonest(directory: string, options: HostOptions): Promise<Host> {
-  const child = await spawnCommand([
-    'up',
-    ...platformFlags(directory, options),
-    ...flag('--worker', options.workerImage ?? defaultWorkerImage()),
-    ...flag('--stall-timeout', options.stallTimeoutMs),
-    ...flag('--transcript', options.transcript),
-    ...(options.faultPoints === false ? [] : ['--fault-points']),
-  ])
+  const child = await spawnCommand(
+    [
+      'up',
+      ...platformFlags(directory, options),
+      ...flag('--worker', options.workerImage ?? defaultWorkerImage()),
+      ...flag('--stall-timeout', options.stallTimeoutMs),
+      ...flag('--transcript', options.transcript),
+      ...(options.faultPoints === false ? [] : ['--fault-points']),
+    ],
+    options.onLog,
+  )
   return { addresses: child.ready as unknown as EmulatorAddresses, close: () => endProcess(child.process) }
 }
 
 async function startLiar(directory: string, options: HostOptions): Promise<Host> {
-  const child = await spawnCommand(['platform', ...platformFlags(directory, options)])
+  const child = await spawnCommand(['platform', ...platformFlags(directory, options)], options.onLog)
   const platform = child.ready as unknown as {
     hostPort: string
     guestPort: string
@@ -110,6 +118,7 @@ function platformFlags(directory: string, options: HostOptions): string[] {
     ...flag('--firmware', options.firmware),
     ...flag('--firmware-manifest', options.firmwareManifest),
     ...flag('--hypervisor-image', options.hypervisorImage),
+    ...flag('--log-level', options.logLevel),
   ]
 }
 

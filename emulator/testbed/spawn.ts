@@ -26,8 +26,14 @@ export interface SpawnedCommand {
   readonly ready: Record<string, unknown>
 }
 
-/** Runs `palimpsest ARGUMENTS` and resolves at its first line of JSON. Rejects with its stderr when it ends before. */
-export async function spawnCommand(commandArguments: readonly string[]): Promise<SpawnedCommand> {
+/**
+ * Runs `palimpsest ARGUMENTS` and resolves at its first line of JSON. Rejects with its stderr when it ends before.
+ * `onLog` is called with everything that it writes to stderr, for as long as it runs.
+ */
+export async function spawnCommand(
+  commandArguments: readonly string[],
+  onLog: (text: string) => void = () => undefined,
+): Promise<SpawnedCommand> {
   const child = spawn(process.execPath, [...nodeArguments(['cli', 'main']), ...commandArguments], {
     stdio: ['pipe', 'pipe', 'pipe'],
     cwd: process.cwd(),
@@ -35,6 +41,7 @@ export async function spawnCommand(commandArguments: readonly string[]): Promise
   let complaints = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaints = (complaints + text).slice(-8192)
+    onLog(text)
   })
   const lines = createInterface({ input: child.stdout })
   const ready = await new Promise<Record<string, unknown>>((resolve, reject) => {
