@@ -29,7 +29,7 @@ const TAG = 'palimpsest/v1/challenge'
 const FIELDS = ['v', 'transcript', 'role', 'nonce', 'hash', 'pcrs', 'policy', 'ttl', 'key']
 
 /** Longest encoding of a challenge that is looked at. */
-export const CHALLENGE_LIMIT = 1024
+const CHALLENGE_LIMIT = 1024
 /** How long a challenge is good unless its maker says otherwise: 60 s. */
 export const CHALLENGE_TTL_MS = 60_000
 const MAX_TTL_MS = 3_600_000

@@ -107,7 +107,7 @@ export function enrol(platform: Platform, manufacturer: Manufacturer): Promise<E
 const FIRMWARE = utf8('a firmware image')
 const HYPERVISOR = utf8('a hypervisor image')
 const WORKER = utf8('a worker image')
-export const vendor = IdentityKey.generate()
+const vendor = IdentityKey.generate()
 
 /** What a platform boots; each part can be replaced. */
 export interface BootParts {
