@@ -565,7 +565,7 @@ export const HypervisorService = service<{
    * | a VM, volume or range does not exist | NOT_FOUND, OUT_OF_RANGE | correct it |
    * | a plugin is not attached | UNAVAILABLE (PLUGIN_UNAVAILABLE) | start it, then try again |
    * | a plugin refuses | PERMISSION_DENIED (its code) | see the message; nothing was shared |
-   * | destination range is in use | FAILED_PRECONDITION (DEST_IN_USE) | choose unused guest pages |
+   * | destination range is in use | ABORTED (DEST_IN_USE) | choose unused guest pages |
    */
   createClone: { kind: 'unary'; request: CreateCloneRequest; response: CreateCloneResponse }
   /** Lists clones and their progress. */
