@@ -2,19 +2,19 @@
  * The layers' maps in memory: a bounded cache of chunks over the durable map, and the chunks that changed since.
  *
  * A changed chunk stays in memory until its bits are durable; all others can be read again at any time.
- * Cost: about 700 bytes a chunk, so at most some 12 MB of clean ones, plus what waits to be saved
+ * Cost: about 700 bytes a chunk, so at most some 3 MB of clean ones, plus what waits to be saved
  * (the store begins a checkpoint at DIRTY_CHUNKS_WANTED and lets writers wait at PENDING_CHUNKS_LIMIT).
  */
 import { CHUNK_BYTES, setRange } from './bitmap.ts'
 
 /** Changed chunks that start a checkpoint. */
-export const DIRTY_CHUNKS_WANTED = 4_096
+export const DIRTY_CHUNKS_WANTED = 2_048
 
 /** Chunks not yet durable at which writers wait for the checkpoint. */
-export const PENDING_CHUNKS_LIMIT = 16_384
+export const PENDING_CHUNKS_LIMIT = 4_096
 
 /** Clean chunks kept: two generations of this size. */
-const GENERATION = 8_192
+const GENERATION = 2_048
 
 /** Chunks of one layer are numbered below this; the durable map's key is `layer * CHUNKS_PER_LAYER + chunk`. */
 export const CHUNKS_PER_LAYER = 2 ** 24

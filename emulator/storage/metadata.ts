@@ -165,7 +165,8 @@ export class Metadata {
   /** A chunk of the durable map, or undefined when none of its bits is set. */
   readChunk(key: number): Uint8Array | undefined {
     const stored = this.#map.getBinary(key)
-    return stored === undefined ? undefined : new Uint8Array(stored)
+    // A plain array over the copy that getBinary made: `slice` of a Buffer would share memory.
+    return stored === undefined ? undefined : new Uint8Array(stored.buffer, stored.byteOffset, stored.length)
   }
 
   /**
