@@ -15,7 +15,7 @@ import { type ProcessIdentity, isAlive, ownIdentity } from './process-identity.t
 import { type ChunkSave, CHUNKS_PER_LAYER } from './layer-maps.ts'
 
 /** Version of the directory's layout. A reader refuses every other one. */
-export const FORMAT = 1
+const FORMAT = 1
 
 const CHUNKS_PER_BATCH = 256
 
