@@ -20,7 +20,7 @@ import type { MemoryHost } from './memory-host.ts'
 import type { PluginRelay } from './plugin-relay.ts'
 import type { Registrar } from './registrar.ts'
 import type { Vms } from './vms.ts'
-import { delay } from './waiting.ts'
+import { Deferred } from './waiting.ts'
 
 /** What clones need of the host. */
 export interface CloneHost {
@@ -103,15 +103,29 @@ export class Clones {
   async *finish(name: string, signal: AbortSignal): AsyncGenerator<FinishCloneResponse, void, undefined> {
     const clone = this.get(name)
     const steps = clone.storage.finish(signal)
-    let next = steps.next()
-    while (!signal.aborted) {
-      next.catch(() => undefined)
-      const step = await Promise.race([next, delay(progressEveryMs, signal)])
-      const { blocks, copied } = clone.view
-      yield { blocks, copied }
-      if (step?.done === true) return
-      if (step !== undefined) next = steps.next()
-      else if (clone.isFinal && clone.state === 'stalled') throw clone.stalled()
+    const ticks = setInterval(() => {
+      wake()
+    }, progressEveryMs)
+    let tick = new Deferred<undefined>()
+    const wake = (): void => {
+      tick.resolve(undefined)
+    }
+    signal.addEventListener('abort', wake)
+    try {
+      let next = steps.next()
+      while (!signal.aborted) {
+        next.catch(() => undefined)
+        const step = await Promise.race([next, tick.promise])
+        tick = new Deferred<undefined>()
+        const { blocks, copied } = clone.view
+        yield { blocks, copied }
+        if (step?.done === true) return
+        if (step !== undefined) next = steps.next()
+        else if (clone.isFinal && clone.state === 'stalled') throw clone.stalled()
+      }
+    } finally {
+      clearInterval(ticks)
+      signal.removeEventListener('abort', wake)
     }
   }
 

@@ -47,6 +47,11 @@ export class CopyStream {
     throw unexpected('ciphertext', result)
   }
 
+  /** Why the stream has ended, if it has. */
+  get ended(): PalimpsestError | undefined {
+    return this.#ended
+  }
+
   /** Ends the stream. */
   close(): void {
     this.#finish(unavailable('the connection to it was closed'))

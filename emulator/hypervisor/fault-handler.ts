@@ -18,9 +18,14 @@ export interface FaultingClone extends SharedPages {
   stalled(): PalimpsestError
 }
 
+/** More faults than that were never on their way for one page. */
+const mostKeyRetries = 1024
+
 /** Decides what becomes of faults. */
 export class FaultHandler {
   readonly #host: MemoryHost<FaultingClone>
+  /** By frame; a frame gets faults of this kind only while it is new. */
+  readonly #keyRetries = new Map<bigint, number>()
   readonly #watchers = new Set<(fault: Fault) => void>()
 
   constructor(host: MemoryHost<FaultingClone>) {
@@ -68,10 +73,7 @@ export class FaultHandler {
         `expected memory at guest page ${String(index)} of ${vm}, found none`,
       )
     } else if (fault.reason === 'key') {
-      throw new PalimpsestError(
-        'OWNERSHIP_FAULT',
-        `expected ${vm} to hold the key of guest page ${String(index)}`,
-      )
+      await this.#retryKey(fault, page.frame)
     } else if (fault.access === 'write' && (!page.writable || shares.ofSource(vm, index).length > 0)) {
       await this.#resolveSource(fault)
     } else if (page.writable && fault.reason === 'write-protected') {
@@ -100,6 +102,7 @@ export class FaultHandler {
     const [clone] = clones
     const frame = clone?.frameOf(index)
     if (clone === undefined || frame === undefined) {
+      if (this.#host.maps.get(vm, index)?.writable !== true) throw foreign(fault)
       await this.#retry(fault)
       return
     }
@@ -128,6 +131,17 @@ export class FaultHandler {
     }
   }
 
+  /**
+   * A page that is the VM's own and yet under a key that it does not have. The fault was raised before the page got its
+   * frame, if it is honest; a platform that insists is not obeyed for ever.
+   */
+  async #retryKey(fault: Fault, frame: bigint): Promise<void> {
+    const retries = (this.#keyRetries.get(frame) ?? 0) + 1
+    this.#keyRetries.set(frame, retries)
+    if (retries > mostKeyRetries) throw foreign(fault)
+    await this.#retry(fault)
+  }
+
   async #retry(fault: Fault): Promise<void> {
     const retry = this.#host.faults.take(fault.vm, fault.index)
     if (retry.length > 0) await this.#host.platform.resolveFaults({ retry, fail: [] })
@@ -144,4 +158,8 @@ export class FaultHandler {
       this.#host.log.warn({ err: error }, 'could not tell the platform that faults have ended')
     })
   }
+}
+
+function foreign({ vm, index }: Fault): PalimpsestError {
+  return new PalimpsestError('OWNERSHIP_FAULT', `expected guest page ${String(index)} of ${vm} to be its own`)
 }

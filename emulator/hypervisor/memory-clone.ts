@@ -87,6 +87,10 @@ export class MemoryClone implements CloneStorage, SharedPages {
     return this.#sourcePages.has(first)
   }
 
+  get sharesNothing(): boolean {
+    return this.#destinationPages.size === 0n && this.#sourcePages.size === 0n
+  }
+
   sourceLeft(first: bigint): void {
     this.#sourcePages.delete({ first, count: 1n })
   }
@@ -101,7 +105,6 @@ export class MemoryClone implements CloneStorage, SharedPages {
       firsts.push(...indexesOf(run))
       this.#sourcePages.delete(run)
     }
-    if (this.#destinationPages.size === 0n) this.#host.shares.remove(this)
     return firsts.map((first) => ({ source: this.source, first, frame: this.frameOf(first) ?? 0n }))
   }
 
@@ -239,8 +242,6 @@ export class MemoryClone implements CloneStorage, SharedPages {
       this.destination,
       pages.map((index) => ({ index, writable: false })),
     )
-    if (this.abandoned) return
-    this.#host.shares.remove(this)
   }
 
   /** Pages that the source alone still has become writable again without a copy. */
@@ -254,7 +255,7 @@ export class MemoryClone implements CloneStorage, SharedPages {
       const pages = alone.map((index) => ({ vm: this.source, index, frame: this.frameOf(index) ?? 0n }))
       await this.#switch('source', pages)
     }
-    if (this.#sourcePages.size === 0n) this.#host.shares.remove(this)
+    this.#host.shares.prune()
   }
 
   #vm(role: Role): string {

@@ -20,6 +20,8 @@ export interface SharedPages {
   destinationShares(second: bigint): boolean
   /** Whether the source's page still is the shared frame. */
   sourceShares(first: bigint): boolean
+  /** Whether neither side shares a page any more. */
+  readonly sharesNothing: boolean
   /** The source's page has a frame of its own now. */
   sourceLeft(first: bigint): void
   /** A VM has ended: its names are gone. Returns the pages of the source that it shared, under either name. */
@@ -41,8 +43,11 @@ export class MemoryShares<C extends SharedPages = SharedPages> {
     this.#clones.add(clone)
   }
 
-  remove(clone: C): void {
-    this.#clones.delete(clone)
+  /** Forgets clones that share nothing any more. */
+  prune(): void {
+    for (const clone of this.#clones) {
+      if (clone.sharesNothing) this.#clones.delete(clone)
+    }
   }
 
   /** The clone that a page of a destination still shares a frame through. */
@@ -87,6 +92,7 @@ export class MemoryShares<C extends SharedPages = SharedPages> {
     const pages = concerned.flatMap((clone) => clone.leave(vm))
     const shared = new Set(pages.map((page) => page.frame))
     const unnamed = pages.filter((page) => this.names(page.source, page.first, page.frame) === 0)
+    this.prune()
     return { shared, free: new Set(unnamed.map((page) => page.frame)) }
   }
 }

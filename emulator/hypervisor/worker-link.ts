@@ -6,7 +6,7 @@
 import { type Logger, PalimpsestError, type TlsIdentity } from '../../sdk/rpc/index.ts'
 import { CopyStream, unavailable } from './copy-stream.ts'
 import type { PlatformPort, WorkerPort } from './ports.ts'
-import { delay } from './waiting.ts'
+import { Deferred, delay } from './waiting.ts'
 
 /** A connection to a worker. */
 export interface WorkerConnection {
@@ -60,6 +60,7 @@ export class WorkerLink {
   readonly #setup: WorkerSetup
   readonly #onUp: (() => void)[] = []
   readonly #onDown: ((error: PalimpsestError) => void)[] = []
+  #comingUp: { readonly name: string; readonly ended: Deferred<string> } | undefined
   #attempt = new AbortController()
   #stopped = false
   #image: WorkerImage | undefined
@@ -104,19 +105,16 @@ export class WorkerLink {
     // Attempts to start the image before give way.
     this.#attempt.abort()
     this.#attempt = new AbortController()
-    const work = this.#starting.then(async () => {
-      if (this.#stopped) throw unavailable('this host is shutting down')
-      const before = this.#live
-      if (before) await this.#end(before)
-      this.#image = image
-      return this.#launch(image)
+    const work = this.#starting.then(() => this.#replace(image))
+    this.#starting = work.catch(() => {
+      if (this.#live === undefined) this.#startAgain()
     })
-    this.#starting = work.catch(() => undefined)
     return work
   }
 
   /** The platform says that a worker's process has ended. */
   exited(name: string, reason: string): void {
+    if (this.#comingUp?.name === name) this.#comingUp.ended.resolve(reason)
     if (this.#live?.name !== name) return
     this.#setup.log.warn({ worker: name, reason }, 'the worker ended')
     this.#lose(this.#live, unavailable(`${name} ended (${reason})`))
@@ -130,7 +128,9 @@ export class WorkerLink {
     this.#image = undefined
     await this.#starting
     const live = this.#live
-    if (live) await this.#end(live)
+    if (live === undefined) return
+    this.#lose(live, unavailable(`${live.name} was ended`))
+    await this.#terminate(live)
   }
 
   #current(): Live {
@@ -138,26 +138,45 @@ export class WorkerLink {
     throw unavailable(this.#image ? 'it is just being started' : 'none was started')
   }
 
-  async #launch(image: WorkerImage): Promise<RunningWorker> {
-    const { name, launched, address } = await this.#launchNamed(image)
+  /** Launches an image and, once it is up, ends the worker before it. */
+  async #replace(image: WorkerImage): Promise<RunningWorker> {
+    if (this.#stopped) throw unavailable('this host is shutting down')
+    const fresh = await this.#launch(image)
+    const before = this.#live
+    this.#image = image
+    if (before) this.#lose(before, unavailable(`${before.name} was replaced`))
+    this.#use(fresh)
+    if (before) await this.#terminate(before)
+    return fresh
+  }
+
+  #use(fresh: Live): void {
+    this.#live = fresh
+    this.#startedAt = Date.now()
+    this.#setup.log.info({ worker: fresh.name, pid: fresh.pid }, 'the worker is up')
+    for (const up of this.#onUp) up()
+    // It may have ended again before anybody could be told of it.
+    if (fresh.stream.ended) this.#streamEnded(fresh.name, fresh.stream.ended)
+  }
+
+  async #launch(image: WorkerImage): Promise<Live> {
+    const { name, launched, address, ended } = await this.#launchNamed(image)
     const connection = this.#setup.connect(address)
     try {
-      await connection.ready(startTimeoutMs)
+      const reason = await Promise.race([connection.ready(startTimeoutMs), ended.promise])
+      if (reason !== undefined) throw unavailable(`${name} ended (${reason}) while it was starting`)
     } catch (error) {
       connection.close()
-      await this.#setup.platform.terminateVm({ vm: name }).catch(() => undefined)
-      throw new PalimpsestError('WORKER_UNAVAILABLE', `${name} did not come up: see its log`, {
-        cause: error,
-      })
+      await this.#terminate({ name })
+      const message = `expected ${name} to come up, but it did not: see the platform's log`
+      throw new PalimpsestError('WORKER_UNAVAILABLE', message, { cause: error })
+    } finally {
+      this.#comingUp = undefined
     }
     const stream = new CopyStream(connection.worker, (error) => {
       this.#streamEnded(name, error)
     })
-    this.#live = { name, measurement: launched.measurement, pid: launched.pid, connection, stream }
-    this.#startedAt = Date.now()
-    this.#setup.log.info({ worker: name, pid: launched.pid }, 'the worker is up')
-    for (const up of this.#onUp) up()
-    return this.#live
+    return { name, measurement: launched.measurement, pid: launched.pid, connection, stream }
   }
 
   /** Launches under the first name that is free: the platform may still run workers of an earlier host process. */
@@ -165,6 +184,7 @@ export class WorkerLink {
     name: string
     address: string
     launched: Awaited<ReturnType<PlatformPort['launchWorker']>>
+    ended: Deferred<string>
   }> {
     while (true) {
       const name = `worker-${++this.#counter}`
@@ -172,7 +192,9 @@ export class WorkerLink {
       const hostConfiguration = new TextEncoder().encode(JSON.stringify(this.#wishes(address, image)))
       try {
         const request = { vm: name, imagePath: image.path, hostConfiguration }
-        return { name, address, launched: await this.#setup.platform.launchWorker(request) }
+        const ended = new Deferred<string>()
+        this.#comingUp = { name, ended }
+        return { name, address, ended, launched: await this.#setup.platform.launchWorker(request) }
       } catch (error) {
         if (!(error instanceof PalimpsestError) || error.code !== 'ALREADY_EXISTS') throw error
       }
@@ -184,10 +206,10 @@ export class WorkerLink {
     return { listen, tls, data: { address: dataAddress() }, faultPoints: image.faultPoints, logLevel }
   }
 
-  async #end(live: Live): Promise<void> {
-    this.#lose(live, unavailable(`${live.name} was ended`))
-    await this.#setup.platform.terminateVm({ vm: live.name }).catch((error: unknown) => {
-      this.#setup.log.warn({ worker: live.name, err: error }, 'could not end the worker')
+  async #terminate(worker: { readonly name: string }): Promise<void> {
+    await this.#setup.platform.terminateVm({ vm: worker.name }).catch((error: unknown) => {
+      const isGone = error instanceof PalimpsestError && error.code === 'UNKNOWN_VM'
+      if (!isGone) this.#setup.log.warn({ worker: worker.name, err: error }, 'could not end the worker')
     })
   }
 
@@ -198,7 +220,7 @@ export class WorkerLink {
     this.#setup.log.warn({ worker: name, err: error }, 'the copy stream ended')
     this.#lose(live, error)
     // A worker that can not be reached is of no use: have the platform end it, so that it can not copy unseen.
-    void this.#setup.platform.terminateVm({ vm: name }).catch(() => undefined)
+    void this.#terminate(live)
     this.#startAgain()
   }
 
@@ -222,7 +244,7 @@ export class WorkerLink {
       if (image === undefined || signal.aborted) return
       this.#pauseMs = Math.min(this.#pauseMs * 2, longestPauseMs)
       try {
-        await this.#launch(image)
+        this.#use(await this.#launch(image))
       } catch (error) {
         this.#setup.log.error({ err: error }, 'could not start the worker again')
       }
