@@ -77,12 +77,6 @@ module.exports = {
       'A grant seals keys for named blocks; it transports nothing.',
     ),
     forbid(
-      'sdk-grant-knows-attest-by-type',
-      'A grant names what was appraised but never appraises: only types cross this wall.',
-      { path: '^sdk/grant/' },
-      { path: '^sdk/attest/', dependencyTypesNot: ['type-only'] },
-    ),
-    forbid(
       'pure-rooms-stay-pure',
       'No files, sockets, processes, clocks or logs in these rooms; node:crypto and the types and symbols of node:util ' +
         'are all of Node they need.',

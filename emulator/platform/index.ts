@@ -1,3 +1,4 @@
 // The public entry of this room: the trusted platform as a program runs it. Everything else reaches it over its ports.
 
 export { type Platform, type PlatformOptions, runPlatform } from './main.ts'
+export { loadFirmware } from './firmware/index.ts'

@@ -49,7 +49,7 @@ export class Authority {
   }
 
   /** Opens the authority in `directory`, or makes one. */
-  static async open(directory: string): Promise<Authority> {
+  static open(directory: string): Authority {
     const keyFile = join(directory, 'authority.key')
     const certificateFile = join(directory, 'authority.pem')
     if (existsSync(keyFile)) {
@@ -58,7 +58,7 @@ export class Authority {
     }
     mkdirSync(directory, { recursive: true, mode: 0o700 })
     const key = IdentityKey.generate()
-    const certificate = await selfSignedRoot({
+    const certificate = selfSignedRoot({
       subject: 'CN=palimpsest operator authority',
       days: DAYS * 10,
       key,
@@ -74,7 +74,7 @@ export class Authority {
   }
 
   /** The identity `name`, made if there is none. Its key never changes; {@link rotate} renews its certificate. */
-  async identity(name: string, role: IdentityRole): Promise<Identity> {
+  identity(name: string, role: IdentityRole): Identity {
     const directory = join(this.directory, name)
     if (existsSync(join(directory, 'key.pem'))) return readIdentity(directory)
     mkdirSync(directory, { recursive: true, mode: 0o700 })
@@ -84,13 +84,13 @@ export class Authority {
   }
 
   /** A new certificate for the same key. */
-  async rotate(name: string): Promise<Identity> {
+  rotate(name: string): Identity {
     const { directory, role, key } = readIdentity(join(this.directory, name))
     return this.#certify(directory, name, role, key)
   }
 
-  async #certify(directory: string, name: string, role: IdentityRole, key: IdentityKey): Promise<Identity> {
-    const certificate = await issueCertificate({
+  #certify(directory: string, name: string, role: IdentityRole, key: IdentityKey): Identity {
+    const certificate = issueCertificate({
       subject: `CN=${name},OU=${role}`,
       days: DAYS,
       issuer: { certificate: this.#certificate, key: this.#key },

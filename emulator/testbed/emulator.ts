@@ -82,10 +82,10 @@ export async function runEmulator(options: EmulatorOptions): Promise<Emulator> {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const run = runDirectory(directory)
   const log = createLogger({ name: 'platform', level: options.logLevel ?? 'warn' })
-  const authority = await Authority.open(join(directory, 'identities'))
-  const operator = await authority.identity('operator', 'operator')
-  const hypervisor = await authority.identity('hypervisor', 'hypervisor')
-  const worker = await authority.identity('worker', 'worker')
+  const authority = Authority.open(join(directory, 'identities'))
+  const operator = authority.identity('operator', 'operator')
+  const hypervisor = authority.identity('hypervisor', 'hypervisor')
+  const worker = authority.identity('worker', 'worker')
   const address = `unix:${join(run.path, 'hypervisor.sock')}`
   const platform = await runPlatform({
     stateDirectory: join(directory, 'state'),
@@ -95,7 +95,7 @@ export async function runEmulator(options: EmulatorOptions): Promise<Emulator> {
     ...(options.firmwareManifest === undefined ? {} : { manifestPath: options.firmwareManifest }),
     hypervisorImagePath: options.hypervisorImage ?? defaultHypervisorImage(),
     operatorCaPem: authority.caPem,
-    hostIdentity: (await authority.identity('platform', 'hypervisor')).tls,
+    hostIdentity: authority.identity('platform', 'hypervisor').tls,
     bootHypervisor: {
       configuration: {
         runDirectory: run.path,
@@ -115,7 +115,10 @@ export async function runEmulator(options: EmulatorOptions): Promise<Emulator> {
   })
   try {
     const gone = platform.hypervisorExited.then((reason): never => {
-      throw new PalimpsestError('UNAVAILABLE', `the hypervisor ended while it started (${reason}); see its log`)
+      throw new PalimpsestError(
+        'UNAVAILABLE',
+        `the hypervisor ended while it started (${reason}); see its log`,
+      )
     })
     await Promise.race([answering(address, operator.tls, options.workerImage !== undefined), gone])
   } catch (error) {

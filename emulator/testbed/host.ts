@@ -69,12 +69,10 @@ async function startLiar(directory: string, options: HostOptions): Promise<Host>
     trustAnchor: string
     measurement: string
   }
-  const authority = await Authority.open(join(directory, 'identities'))
-  const [operator, hypervisor, worker] = await Promise.all([
-    authority.identity('operator', 'operator'),
-    authority.identity('hypervisor', 'hypervisor'),
-    authority.identity('worker', 'worker'),
-  ])
+  const authority = Authority.open(join(directory, 'identities'))
+  const operator = authority.identity('operator', 'operator')
+  const hypervisor = authority.identity('hypervisor', 'hypervisor')
+  const worker = authority.identity('worker', 'worker')
   const run = join(directory, 'run')
   const address = `unix:${join(run, 'hypervisor.sock')}`
   const host = await runHypervisor(

@@ -6,20 +6,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Policy } from '../../sdk/attest/index.ts'
 import { type ClientOf, createClient, HypervisorService } from '../../sdk/rpc/index.ts'
-import { Authority, type Identity } from './authority.ts'
+import { Authority } from './authority.ts'
 import type { EmulatorAddresses } from './emulator.ts'
 import { type Host, type HostOptions, startHost } from './host.ts'
 import { learnPolicyFrom } from './policy.ts'
 import { TestVm, type TestVmOptions } from './vm.ts'
+import type { Peers, VmHost } from './vm-host.ts'
 
 /** What to start; every field has a default. */
 export interface TestbedOptions extends HostOptions {
   /** Folder for identities, state and volumes; default: a temporary one, removed at the end. */
   readonly directory?: string
 }
-
-/** Peers that a policy shall allow: identities, or digests of their keys. */
-export type Peers = readonly (Identity | string)[]
 
 /**
  * Starts a testbed.
@@ -37,8 +35,8 @@ export type Peers = readonly (Identity | string)[]
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'palimpsest-'))
   const host = await startHost(directory, options)
-  const authority = await Authority.open(host.addresses.authority)
-  const operator = await authority.identity('operator', 'operator')
+  const authority = Authority.open(host.addresses.authority)
+  const operator = authority.identity('operator', 'operator')
   const hypervisor = createClient(HypervisorService, {
     address: host.addresses.hypervisor,
     tls: operator.tls,
@@ -47,7 +45,7 @@ export async function startTestbed(options: TestbedOptions = {}): Promise<Testbe
 }
 
 /** A running testbed; see {@link startTestbed}. */
-export class Testbed {
+export class Testbed implements VmHost {
   readonly directory: string
   readonly authority: Authority
   /** The hypervisor's API, as the operator. */

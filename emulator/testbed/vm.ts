@@ -17,7 +17,7 @@ import {
 } from '../../sdk/plugin/index.ts'
 import { createLogger } from '../../sdk/rpc/index.ts'
 import type { Identity } from './authority.ts'
-import type { Peers, Testbed } from './testbed.ts'
+import type { Peers, VmHost } from './vm-host.ts'
 
 /** How a VM is made. */
 export interface TestVmOptions {
@@ -55,13 +55,13 @@ export class TestVm {
   readonly guest: Guest
   readonly root: Secret
   readonly volumeKey: Secret
-  readonly #bed: Testbed
+  readonly #bed: VmHost
   readonly #mode: KeyMode
   readonly #group: Secret | undefined
   readonly #plugins: ServedPlugin[] = []
   readonly #disks = new Map<string, EncryptedDisk>()
 
-  private constructor(bed: Testbed, name: string, identity: Identity, options: TestVmOptions) {
+  private constructor(bed: VmHost, name: string, identity: Identity, options: TestVmOptions) {
     this.#bed = bed
     this.name = name
     this.identity = identity
@@ -78,8 +78,8 @@ export class TestVm {
   }
 
   /** Creates the VM at the hypervisor and installs its keys at the platform. */
-  static async create(bed: Testbed, name: string, options: TestVmOptions): Promise<TestVm> {
-    const identity = options.identity ?? (await bed.authority.identity(name, 'vm'))
+  static async create(bed: VmHost, name: string, options: TestVmOptions): Promise<TestVm> {
+    const identity = options.identity ?? bed.authority.identity(name, 'vm')
     const vm = new TestVm(bed, name, identity, options)
     await bed.hypervisor.createVm({
       vm: name,

@@ -9,6 +9,11 @@ import { startTestbed } from 'palimpsest/testing'
 
 const PAGES = 16n
 const text = (words: string) => new TextEncoder().encode(words)
+const log =
+  (side: string) =>
+  ({ event }: { event: string }) => {
+    console.log(side.padEnd(12), event)
+  }
 const read = (bytes: Uint8Array) => new TextDecoder().decode(bytes)
 
 const bed = await startTestbed()
@@ -20,11 +25,11 @@ try {
   // Each side's plugin names the other as the only peer that it accepts.
   await source.serveSource({
     peers: [destination.identity],
-    onEvent: ({ event }) => console.log('source     ', event),
+    onEvent: log('source'),
   })
   await destination.serveDestination({
     peers: [source.identity],
-    onEvent: ({ event }) => console.log('destination', event),
+    onEvent: log('destination'),
   })
 
   await bed.cloneMemory('example', source, destination)

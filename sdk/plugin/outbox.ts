@@ -1,5 +1,6 @@
 // Messages that wait to be sent on a stream, in order: an async iterable that others push to.
 
+/** Messages for one stream. Iterate it once; what is pushed while nobody reads waits. */
 export class Outbox<T> implements AsyncIterable<T> {
   readonly #waiting: T[] = []
   #wake: (() => void) | undefined

@@ -1,6 +1,7 @@
 // Runs a plugin: enrols the platform, attaches to the hypervisor's relay, answers requests, and attaches again by
 // itself when the connection is lost, until it is closed.
 
+import { setTimeout } from 'node:timers/promises'
 import { Enroller, type EnrolmentRecord, type EnrolmentStore, memoryEnrolments } from '../attest/index.ts'
 import {
   type AttachRequest,
@@ -202,16 +203,9 @@ function isFinal(error: unknown): boolean {
 }
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return
-  await new Promise<void>((resolve) => {
-    const timer = setTimeout(resolve, ms)
-    signal.addEventListener(
-      'abort',
-      () => {
-        clearTimeout(timer)
-        resolve()
-      },
-      { once: true },
-    )
-  })
+  try {
+    await setTimeout(ms, undefined, { signal })
+  } catch (error) {
+    if (!signal.aborted) throw error
+  }
 }

@@ -56,6 +56,7 @@ interface Offer {
   granted: boolean
 }
 
+/** Answers requests for one VM and side; remembers what was agreed, challenged and granted. */
 export class PluginSession {
   readonly #plugin: Plugin
   readonly #vm: string
@@ -121,7 +122,6 @@ export class PluginSession {
   /** Agrees to a clone with a peer that the policy names, or refuses. */
   async #approve(request: CopyRequested, signal: AbortSignal): Promise<Answer> {
     const { clone, kind, source, destination, pairs, peerReport } = request
-    if (kind === undefined) throw missing('kind')
     const peerVm = this.#plugin.role === 'source' ? destination : source
     this.#observe({ event: 'COPY_REQUESTED', clone, peer: peerVm })
     const { policy } = this.#plugin
@@ -191,16 +191,15 @@ export class PluginSession {
     const { registration, measurement } = delivery
     const firstBlock = delivery.firstBlock ?? missing('first_block')
     const secondBlock = delivery.secondBlock ?? missing('second_block')
-    if (measurement.length === 0) throw missing('measurement')
+    if (measurement.length === 0) missing('measurement')
     const quote = delivery.quote ?? missing('quote')
     const offer = this.#offer(registration)
-    const { kind } = offer.open
     this.#observe({
       event: 'MEASUREMENT_RECEIVED',
       registration,
       measurement,
-      first: formatBlockId({ ...firstBlock, kind: firstBlock.kind ?? kind }),
-      second: formatBlockId({ ...secondBlock, kind: secondBlock.kind ?? kind }),
+      first: formatBlockId(firstBlock),
+      second: formatBlockId(secondBlock),
     })
     this.#book.burn(offer.challenge.nonce)
     const { approval, open, transcript, challenge } = offer
@@ -216,8 +215,8 @@ export class PluginSession {
       peerReport: approval.peerReport,
       delivery: {
         measurement,
-        firstBlock: { ...firstBlock, kind: firstBlock.kind ?? kind },
-        secondBlock: { ...secondBlock, kind: secondBlock.kind ?? kind },
+        firstBlock,
+        secondBlock,
         quote,
         eventLog: delivery.eventLog,
         firmwareManifest: delivery.firmwareManifest,

@@ -39,8 +39,8 @@ type Step =
   | { readonly kind: 'answer'; readonly serial: number; readonly response: CopyResponse }
 
 async function next(incoming: AsyncIterator<CopyRequest>): Promise<Step> {
-  const { done, value } = await incoming.next()
-  return done === true ? { kind: 'end' } : { kind: 'request', request: value }
+  const result = await incoming.next()
+  return result.done === true ? { kind: 'end' } : { kind: 'request', request: result.value }
 }
 
 async function answer(

@@ -42,8 +42,6 @@ export function checkRequest(registration: Registration, request: CopyRequest): 
       `blocks expected 1 to ${String(MAX_BLOCKS)} entries, found ${String(blocks.length)}`,
     )
   }
-  if (writer === undefined)
-    throw new PalimpsestError('INVALID_ARGUMENT', 'writer expected source or destination')
   for (const block of blocks) checkPair(registration, writer, block)
   return writer
 }

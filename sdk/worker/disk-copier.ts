@@ -24,6 +24,7 @@ interface FirstBlocks {
   readonly generations: readonly bigint[]
 }
 
+/** Re-encrypts disk blocks over the host's data plane. */
 export class DiskCopier implements Copier {
   readonly #platform: PlatformPort
   readonly #data: ClientOf<typeof WorkerDataService>

@@ -4,6 +4,7 @@
 /** The places, in the order in which a copy passes them. */
 export const FAULT_POINTS = ['copier.beforeRead', 'copier.afterDecrypt', 'copier.afterStore'] as const
 
+/** Name of a fault point. */
 export type FaultPointName = (typeof FAULT_POINTS)[number]
 
 /** Stay until ended from outside, or end at once as SIGKILL does. */

@@ -9,4 +9,5 @@ export {
   verifyAudit,
 } from './audit.ts'
 export { FAULT_POINTS, type FaultPointName } from './fault-points.ts'
+export { runWorker } from './main.ts'
 export { type Receipt, verifyReceipt } from './receipts.ts'

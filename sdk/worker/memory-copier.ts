@@ -9,6 +9,7 @@ import type { FaultPoints } from './fault-points.ts'
 import type { BegunCopies, PlatformPort } from './platform-port.ts'
 import type { Registration } from './registration.ts'
 
+/** Re-encrypts guest pages over the platform's worker port. */
 export class MemoryCopier implements Copier {
   readonly #platform: PlatformPort
   readonly #engine: ReencryptEngine

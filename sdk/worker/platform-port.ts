@@ -6,7 +6,7 @@ import {
   type FrameCopy,
   type GetPlatformStateResponse,
   PalimpsestError,
-  WorkerPortService,
+  type WorkerPortService,
 } from '../rpc/index.ts'
 import type { PlatformState } from './lease.ts'
 
@@ -17,6 +17,7 @@ export interface BegunCopies {
   readonly state: PlatformState
 }
 
+/** The platform, to one worker. */
 export class PlatformPort {
   readonly #client: ClientOf<typeof WorkerPortService>
 

@@ -66,7 +66,6 @@ export class Registration {
   readonly hpke: HpkeKeyPair
   readonly pairs: RangeMap
   readonly lease: Lease
-  readonly #baseline: PlatformState
   readonly #grants: Record<Role, OpenedGrant[]> = { source: [], destination: [] }
   readonly #spentGrants = new Set<string>()
   readonly #read = new KeyRing()
@@ -86,7 +85,6 @@ export class Registration {
     this.openBytes = terms.openBytes
     this.transcript = terms.transcript
     this.hpke = terms.hpke
-    this.#baseline = terms.baseline
     this.lease = new Lease(terms.baseline)
     this.pairs = RangeMap.from(terms.open.pairs)
   }

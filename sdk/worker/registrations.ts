@@ -12,6 +12,7 @@ import { Registration } from './registration.ts'
 /** Registrations that may be open at once; ended ones are forgotten first. */
 const MAX_REGISTRATIONS = 256
 
+/** Registrations by name. */
 export class Registrations {
   readonly #platform: PlatformPort
   readonly #receiptKey: Uint8Array

@@ -23,6 +23,7 @@ import type { Registration } from './registration.ts'
 import { Registrations } from './registrations.ts'
 import { onWire } from './wire-errors.ts'
 
+/** What a worker is made of. */
 export interface WorkerOptions {
   /** Name of this worker VM. */
   readonly vm: string
@@ -172,7 +173,7 @@ function hostSink(
   data: ClientOf<typeof WorkerDataService>,
   log: Logger,
 ): (entry: Uint8Array) => void {
-  let pending: Uint8Array[] = []
+  const pending: Uint8Array[] = []
   let sending = false
   const send = async () => {
     sending = true

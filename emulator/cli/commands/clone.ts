@@ -97,10 +97,10 @@ async function list(flags: ConnectionFlags): Promise<void> {
         ['clone', 'kind', 'source', 'destination', 'state', 'copied', 'why'],
         clones.map((clone) => [
           clone.clone,
-          clone.kind ?? '',
+          clone.kind,
           clone.source,
           clone.destination,
-          clone.state ?? '',
+          clone.state,
           `${clone.copied.toString()}/${clone.blocks.toString()}`,
           clone.reason,
         ]),

@@ -30,9 +30,9 @@ export function identityCommand(): Command {
       .addOption(
         new Option('--role <role>', 'what it may do at the host').choices([...identityRoles]).default('vm'),
       )
-      .action(async (name: string, flags: IdentityFlags) => {
-        const authority = await Authority.open(authorityFolder(flags))
-        print(await authority.identity(name, flags.role ?? 'vm'), flags)
+      .action((name: string, flags: IdentityFlags) => {
+        const authority = Authority.open(authorityFolder(flags))
+        print(authority.identity(name, flags.role ?? 'vm'), flags)
       }),
   )
   identity.addCommand(
@@ -47,9 +47,9 @@ export function identityCommand(): Command {
     withDirectory(new Command('rotate'))
       .description('Renew the certificate of an identity. Its key, and so its digest, stays the same.')
       .argument('<name>', 'name of the identity')
-      .action(async (name: string, flags: IdentityFlags) => {
-        const authority = await Authority.open(authorityFolder(flags))
-        print(await authority.rotate(name), flags)
+      .action((name: string, flags: IdentityFlags) => {
+        const authority = Authority.open(authorityFolder(flags))
+        print(authority.rotate(name), flags)
       }),
   )
   return identity

@@ -48,7 +48,7 @@ async function list(flags: ConnectionFlags): Promise<void> {
         ['registration', 'state', 'source', 'destination', 'copied', 'keys', 'scope'],
         registrations.map((item) => [
           item.registration,
-          item.state ?? '',
+          item.state,
           item.source,
           item.destination,
           item.copied.toString(),

@@ -118,15 +118,15 @@ export function platformCommand(): Command {
     .action(async (flags: RunFlags) => {
       const out = new Output({ json: flags.json === true })
       const directory = resolve(flags.directory)
-      const authority = await Authority.open(join(directory, 'identities'))
-      const hypervisor = await authority.identity('hypervisor', 'hypervisor')
+      const authority = Authority.open(join(directory, 'identities'))
+      const hypervisor = authority.identity('hypervisor', 'hypervisor')
       const platform = await runPlatform({
         stateDirectory: join(directory, 'state'),
         runDirectory: join(directory, 'run'),
         memoryBytes: flags.memory,
         hypervisorImagePath: flags.hypervisorImage ?? defaultHypervisorImage(),
         operatorCaPem: authority.caPem,
-        hostIdentity: (await authority.identity('platform', 'hypervisor')).tls,
+        hostIdentity: authority.identity('platform', 'hypervisor').tls,
         log: createLogger({ name: 'platform', level: flags.logLevel }),
         ...(flags.firmware === undefined ? {} : { firmwarePath: flags.firmware }),
         ...(flags.firmwareManifest === undefined ? {} : { manifestPath: flags.firmwareManifest }),
@@ -168,20 +168,20 @@ export function hypervisorCommand(): Command {
     .action(async (flags: HypervisorFlags) => {
       const out = new Output({ json: flags.json === true })
       const directory = resolve(flags.directory)
-      const authority = await Authority.open(join(directory, 'identities'))
+      const authority = Authority.open(join(directory, 'identities'))
       const run = join(directory, 'run')
       const hypervisor = await runHypervisor({
         runDirectory: run,
         listen: flags.listen ?? [`unix:${join(run, 'hypervisor.sock')}`],
         platform: { address: flags.platform ?? `unix:${join(run, 'host.sock')}` },
-        tls: loadTlsIdentity((await authority.identity('hypervisor', 'hypervisor')).directory),
-        workerTls: loadTlsIdentity((await authority.identity('worker', 'worker')).directory),
+        tls: loadTlsIdentity(authority.identity('hypervisor', 'hypervisor').directory),
+        workerTls: loadTlsIdentity(authority.identity('worker', 'worker').directory),
         volumesDirectory: join(directory, 'volumes'),
         workerImage: resolve(flags.worker ?? defaultWorkerImage()),
         logLevel: flags.logLevel,
         ...(flags.transcript === undefined ? {} : { transcript: resolve(flags.transcript) }),
       })
-      const operator = await authority.identity('operator', 'operator')
+      const operator = authority.identity('operator', 'operator')
       out.result(
         { ready: true, addresses: hypervisor.addresses, operatorIdentity: operator.directory },
         () => [`listening on ${hypervisor.addresses.join(', ')}`, 'ready; Ctrl-C stops it'],

@@ -46,7 +46,7 @@ export function vmCommand(): Command {
 }
 
 async function create(name: string, flags: CreateFlags): Promise<void> {
-  const owner = await ownerOf(name, flags)
+  const owner = ownerOf(name, flags)
   await withSession(flags, async ({ client, out }) => {
     const { vm } = await client.createVm({
       vm: name,
@@ -61,9 +61,9 @@ async function create(name: string, flags: CreateFlags): Promise<void> {
   })
 }
 
-async function ownerOf(name: string, flags: CreateFlags) {
+function ownerOf(name: string, flags: CreateFlags) {
   if (flags.owner !== undefined) return readIdentity(flags.owner)
-  const authority = await Authority.open(readConnection(flags.directory).authority)
+  const authority = Authority.open(readConnection(flags.directory).authority)
   return authority.identity(name, 'vm')
 }
 

@@ -4,7 +4,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { loadFirmware } from '../../platform/firmware/index.ts'
+import { loadFirmware } from '../../platform/index.ts'
 import { type Identity, startTestbed, type Testbed } from '../../testbed/index.ts'
 import type { Output } from '../output.ts'
 import { bytesText, table, timeText } from '../output.ts'
@@ -92,8 +92,8 @@ export class Demo {
 
   async #withVms(bed: Testbed): Promise<boolean> {
     const identities = {
-      source: await bed.authority.identity('source', 'vm'),
-      destination: await bed.authority.identity('destination', 'vm'),
+      source: bed.authority.identity('source', 'vm'),
+      destination: bed.authority.identity('destination', 'vm'),
     }
     const memoryBytes = BigInt(this.#blocks * BLOCK)
     const createVm = (identity: Identity, unmapped: boolean) =>
@@ -369,5 +369,5 @@ async function ciphertextOf(bed: Testbed, frame: bigint): Promise<Buffer> {
 
 async function writersOf(bed: Testbed, frame: bigint): Promise<string[]> {
   const { entries } = await bed.hypervisor.getWriteLog({ since: 1n, frame })
-  return entries.filter((entry) => entry.cause !== 'scrub').map((entry) => entry.cause ?? 'unknown')
+  return entries.filter((entry) => entry.cause !== 'scrub').map((entry) => entry.cause)
 }

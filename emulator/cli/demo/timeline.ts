@@ -47,7 +47,7 @@ export class Timeline {
     all.sort((a, b) => a.at - b.at)
     for (const { at, name, event } of all) {
       const say = CLAIM_STEPS[event.event]
-      if (say !== undefined) this.#at(at, `${name} plugin`, say(event as unknown as Record<string, unknown>))
+      if (say !== undefined) this.#at(at, `${name} plugin`, say({ ...event }))
     }
   }
 
