@@ -243,7 +243,8 @@ describe('while a block is shared', () => {
     const { frame } = await host.mapping(source.name, 1)
     const seen = Buffer.from(await host.ciphertext(frame))
     expect(seen.equals(pattern(1))).toBe(false)
-    for (let i = 0; i < BLOCK; i += 16) expect(seen.includes(Buffer.from(pattern(1).subarray(i, i + 16)))).toBe(false)
+    for (let i = 0; i < BLOCK; i += 16)
+      expect(seen.includes(Buffer.from(pattern(1).subarray(i, i + 16)))).toBe(false)
     expect(await codeOf(hostsLoad(host.tls))).toBe('PERMISSION_DENIED')
   })
 

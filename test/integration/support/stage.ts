@@ -1,7 +1,7 @@
 // What end-to-end tests set up again and again: two VMs whose plugins serve, a clone between them, and a record of what
 // the plugins did, in order.
 
-import type { PluginEvent } from '../../../sdk/plugin/index.ts'
+import type { PluginEvent, ServedPlugin } from '../../../sdk/plugin/index.ts'
 import type { Secret } from '../../../sdk/crypto/index.ts'
 import { PalimpsestError } from '../../../sdk/rpc/index.ts'
 import type { Testbed, TestPluginOptions, TestVm, TestVmOptions } from '../../../emulator/testbed/index.ts'
@@ -21,9 +21,13 @@ export class Recorder {
     return (event) => this.steps.push({ role, event })
   }
 
-  /** Names of the events of one side. */
-  names(role: Step['role']): string[] {
-    return this.steps.filter((step) => step.role === role).map(({ event }) => event.event)
+  /** Names of the events of one side, of one registration. Refusals belong to none. */
+  names(role: Step['role'], registration: string): string[] {
+    return this.steps
+      .filter((step) => step.role === role)
+      .map(({ event }) => event)
+      .filter((event) => 'registration' in event && event.registration === registration)
+      .map(({ event }) => event)
   }
 
   /** Events of one kind at one side. */
@@ -40,6 +44,7 @@ export interface Stage {
   readonly source: TestVm
   readonly destination: TestVm
   readonly events: Recorder
+  readonly plugins: { readonly source: ServedPlugin; readonly destination: ServedPlugin }
 }
 
 export interface StageOptions {
@@ -62,17 +67,17 @@ export async function stage(bed: Testbed, name: string, options: StageOptions = 
   })
   await source.guest.store(0n, patterns(0, pages))
   const events = new Recorder()
-  await source.serveSource({
+  const sourcePlugin = await source.serveSource({
     peers: [destination.identity],
     onEvent: events.observe('source'),
     ...options.sourcePlugin,
   })
-  await destination.serveDestination({
+  const destinationPlugin = await destination.serveDestination({
     peers: [source.identity],
     onEvent: events.observe('destination'),
     ...options.destinationPlugin,
   })
-  return { source, destination, events }
+  return { source, destination, events, plugins: { source: sourcePlugin, destination: destinationPlugin } }
 }
 
 /** Content of block `i`: differs from block to block and from 16 bytes to 16 bytes. */
