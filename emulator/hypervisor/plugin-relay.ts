@@ -58,7 +58,7 @@ interface Pending {
 }
 
 /** One attached plugin. `outgoing` is what its stream sends. */
-export class Attachment {
+class Attachment {
   readonly hello: Hello
   readonly outgoing = new Mailbox<AttachResponse>()
   readonly #pending = new Map<bigint, Pending>()

@@ -18,7 +18,7 @@ beforeAll(async () => {
   bed = await startTestbed()
   vm = await bed.vm('vm', { memoryBytes: 8 * 4096 })
   await vm.createVolume('volume', 16 * 4096)
-  stranger = (bed.authority.identity('stranger', 'vm')).tls
+  stranger = bed.authority.identity('stranger', 'vm').tls
 })
 afterAll(async () => {
   await bed.close()

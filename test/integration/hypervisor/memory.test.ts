@@ -1,6 +1,11 @@
 /** Memory clones through the real processes: platform, hypervisor, worker and plugins over their sockets. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { defaultWorkerImage, startTestbed, type Testbed, type TestVm } from '../../../emulator/testbed/index.ts'
+import {
+  defaultWorkerImage,
+  startTestbed,
+  type Testbed,
+  type TestVm,
+} from '../../../emulator/testbed/index.ts'
 import { Secret } from '../../../sdk/crypto/index.ts'
 import { at, blockBytes, isSame, pattern, patterns } from './support.ts'
 
@@ -17,16 +22,17 @@ afterAll(async () => {
 let count = 0
 /** A source with a pattern in its pages, and a destination that has cloned them. */
 async function clonedPair(
-  options: { size?: number; common?: boolean } = {},
+  options: { size?: number; common?: boolean; grantMs?: number } = {},
 ): Promise<{ clone: string; source: TestVm; destination: TestVm; sourcePlugin: { close(): Promise<void> } }> {
   const n = ++count
   const size = options.size ?? pages
   const keys = options.common === true ? { mode: 'common' as const, group: Secret.random(32) } : {}
   const memoryBytes = size * blockBytes
+  const lease = options.grantMs === undefined ? {} : { grantMs: options.grantMs }
   const source = await bed.vm(`source-${n}`, { memoryBytes, ...keys })
   const destination = await bed.vm(`destination-${n}`, { memoryBytes, unmapped: true, ...keys })
   for (let i = 0; i < size; i += 256) await source.guest.store(at(i), patterns(i, Math.min(i + 256, size)))
-  const sourcePlugin = await source.serveSource({ peers: [destination.identity] })
+  const sourcePlugin = await source.serveSource({ peers: [destination.identity], ...lease })
   await destination.serveDestination({ peers: [source.identity] })
   const clone = `clone-${n}`
   await bed.cloneMemory(clone, source, destination)
@@ -185,6 +191,36 @@ describe('when the worker or a registration ends', () => {
     const renewed = await bed.hypervisor.renewRegistration({ clone })
     expect(renewed.registration).not.toBe(registration)
     await write
+  })
+
+  it('[C-33] a lease that ended is renewed by the next write', async () => {
+    const { clone, destination } = await clonedPair({ grantMs: 1500 })
+    const { registration } = await cloneView(clone)
+    await new Promise((resolve) => setTimeout(resolve, 2000))
+    await destination.guest.store(at(12), Uint8Array.of(3))
+    expect((await cloneView(clone)).registration).not.toBe(registration)
+    expect((await destination.guest.load(at(12), 1))[0]).toBe(3)
+  })
+
+  it('[X-08] a refusal surfaces as the plugin said it, and nothing is shared', async () => {
+    const n = ++count
+    const memoryBytes = 4 * blockBytes
+    const source = await bed.vm(`source-${n}`, { memoryBytes })
+    const destination = await bed.vm(`destination-${n}`, { memoryBytes, unmapped: true })
+    await source.serveSource({ peers: [] })
+    await destination.serveDestination({ peers: [source.identity] })
+    await expect(bed.cloneMemory(`clone-${n}`, source, destination)).rejects.toMatchObject({
+      code: 'REFUSED_PEER',
+    })
+    const { mappings } = await bed.hypervisor.getMemoryMap({ vm: source.name, index: 0n, count: 4 })
+    expect(mappings.every(({ writable }) => writable)).toBe(true)
+    const { rows } = await bed.hypervisor.inspectFrames({
+      frames: mappings.flatMap(({ frame }) => frame ?? []),
+    })
+    expect(rows.map(({ state }) => state)).toEqual(Array(4).fill('private'))
+    expect((await bed.hypervisor.listClones({})).clones.some(({ clone }) => clone === `clone-${n}`)).toBe(
+      false,
+    )
   })
 
   it('a plugin that is started again is asked again when the clone is renewed', async () => {
