@@ -1,5 +1,5 @@
 /**
- * Names of the Web Cryptography API that the declarations of @hpke/core and @peculiar/x509 use as globals.
+ * Names of the Web Cryptography API that the declarations of @hpke/core use as globals.
  *
  * TypeScript has them in its `dom` library, which would also let `window` or `document` pass in code for Node. Node's
  * own types hold the same shapes under node:crypto (nodejs.org/api/webcrypto.html); this file only gives them the names.

@@ -1,7 +1,7 @@
 // Ready-made `keys` handlers for the two common cases: a VM whose memory keys come from one root, and a volume with
 // one master key.
 
-import { deriveBlockKey, type KeyMode, Secret } from '../crypto/index.ts'
+import { BlockKeyDeriver, type KeyMode, Secret } from '../crypto/index.ts'
 import type { KeyAnswer, KeyRequest } from './define.ts'
 
 /** Where the keys of a VM's memory come from. */
@@ -18,10 +18,11 @@ export interface MemoryKeys {
 export function memoryKeys({ root, mode, group }: MemoryKeys): (request: KeyRequest) => KeyAnswer {
   const base = mode === 'location' ? root : group
   if (base === undefined) throw new TypeError(`"group" expected a key, since mode is "${mode}"; got none`)
+  const deriver = new BlockKeyDeriver(base, mode)
   return (request) => {
     if (request.kind !== 'memory-page') throw new TypeError('these keys are for guest memory, not for disks')
-    if (mode === 'common') return { mode, groupKey: deriveBlockKey(base, mode, 0n) }
-    return { mode, key: (frame) => deriveBlockKey(base, mode, frame) }
+    if (mode === 'common') return { mode, groupKey: deriver.key(0n) }
+    return { mode, key: (frame) => deriver.key(frame) }
   }
 }
 

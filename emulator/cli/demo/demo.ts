@@ -8,7 +8,7 @@ import { loadFirmware } from '../../platform/index.ts'
 import { type Identity, startTestbed, type Testbed } from '../../testbed/index.ts'
 import type { Output } from '../output.ts'
 import { bytesText, table, timeText } from '../output.ts'
-import { peakMemory } from './processes.ts'
+import { peakMemory, processorTime } from './processes.ts'
 import { Timeline } from './timeline.ts'
 import { compareBlocks, type Comparison, openDiskBlock, openPage } from './verify.ts'
 import { VmHandle } from './vm-handle.ts'
@@ -332,11 +332,12 @@ export class Demo {
       { name: 'worker', pid },
       { name: 'source plugin', pid: source.pid },
       { name: 'destination plugin', pid: destination.pid },
-    ].map((one) => ({ ...one, peakBytes: peakMemory(one.pid) }))
+      { name: 'demo, with the independent reader', pid: process.pid },
+    ].map((one) => ({ ...one, peakBytes: peakMemory(one.pid), cpuMs: processorTime(one.pid) }))
     this.#out.line()
     for (const line of table(
-      ['process', 'pid', 'peak memory'],
-      processes.map((one) => [one.name, String(one.pid), bytesText(one.peakBytes)]),
+      ['process', 'pid', 'peak memory', 'processor time'],
+      processes.map((one) => [one.name, String(one.pid), bytesText(one.peakBytes), timeText(one.cpuMs)]),
     )) {
       this.#out.line(line)
     }

@@ -32,7 +32,7 @@ async function sendRaw(address: string, bytes: Uint8Array): Promise<PalimpsestEr
 }
 
 function request(fields: Readonly<Record<string, unknown>>): EchoRequest {
-  return { text: '', everything: { ...everything, ...fields } as Everything }
+  return { text: '', everything: { ...everything, ...fields } }
 }
 
 describe('a client sends nothing that the contract does not allow', () => {

@@ -1,18 +1,9 @@
 /** Servers, clients and certificates for the rpc tests: real sockets in a folder of their own. */
-import './reflect.ts'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { webcrypto } from 'node:crypto'
-import {
-  BasicConstraintsExtension,
-  ExtendedKeyUsageExtension,
-  SubjectAlternativeNameExtension,
-  X509CertificateGenerator,
-  type X509Certificate,
-  cryptoProvider,
-} from '@peculiar/x509'
 import { onTestFinished } from 'vitest'
+import { type Certificate, IdentityKey, issueCertificate, selfSignedRoot } from '../../../sdk/crypto/index.ts'
 import {
   type ConnectionOptions,
   type Handlers,
@@ -27,8 +18,6 @@ import {
   PalimpsestError,
 } from '../../../sdk/rpc/index.ts'
 import { type Chunk, EchoService } from '../../vectors/rpc/contract/index.ts'
-
-cryptoProvider.set(webcrypto)
 
 /** The rpcs of the test contract. */
 export type EchoMethods = NonNullable<(typeof EchoService)['methods']>
@@ -100,62 +89,34 @@ export async function* chunks(count: number, size: number): AsyncGenerator<Chunk
   }
 }
 
-const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
-
 /** An authority that issues identities. */
 export class TestAuthority {
-  private readonly keys: CryptoKeyPair
-  private readonly certificate: X509Certificate
+  private readonly key = IdentityKey.generate()
+  private readonly certificate: Certificate
 
-  private constructor(keys: CryptoKeyPair, certificate: X509Certificate) {
-    this.keys = keys
-    this.certificate = certificate
+  private constructor(name: string) {
+    this.certificate = selfSignedRoot({ subject: `CN=${name}`, days: 1, key: this.key })
   }
 
-  static async create(name = 'test authority'): Promise<TestAuthority> {
-    const keys = await makeKeys()
-    const certificate = await X509CertificateGenerator.createSelfSigned({
-      serialNumber: '01',
-      name: `CN=${name}`,
-      notBefore: new Date(Date.now() - 60_000),
-      notAfter: new Date(Date.now() + 3_600_000),
-      signingAlgorithm: algorithm,
-      keys,
-      extensions: [new BasicConstraintsExtension(true, 1, true)],
-    })
-    return new TestAuthority(keys, certificate)
+  static create(name = 'test authority'): Promise<TestAuthority> {
+    return Promise.resolve(new TestAuthority(name))
   }
 
   get caPem(): string {
-    return this.certificate.toString('pem')
+    return this.certificate.pem
   }
 
   /** An identity for servers and clients alike, valid for `localhost` and `name`. */
-  async issue(name: string): Promise<TlsIdentity> {
-    const keys = await makeKeys()
-    const certificate = await X509CertificateGenerator.create({
-      serialNumber: '02',
+  issue(name: string): Promise<TlsIdentity> {
+    const key = IdentityKey.generate()
+    const certificate = issueCertificate({
       subject: `CN=${name}`,
-      issuer: this.certificate.subject,
-      notBefore: new Date(Date.now() - 60_000),
-      notAfter: new Date(Date.now() + 3_600_000),
-      signingAlgorithm: algorithm,
-      publicKey: keys.publicKey,
-      signingKey: this.keys.privateKey,
-      extensions: [
-        new SubjectAlternativeNameExtension([
-          { type: 'dns', value: name },
-          { type: 'ip', value: '127.0.0.1' },
-        ]),
-        new ExtendedKeyUsageExtension(['1.3.6.1.5.5.7.3.1', '1.3.6.1.5.5.7.3.2']),
-      ],
+      days: 1,
+      issuer: { certificate: this.certificate, key: this.key },
+      publicKey: key.publicKey,
+      serverNames: [name, 'localhost', '127.0.0.1'],
+      usages: ['client', 'server'],
     })
-    const pkcs8 = Buffer.from(await webcrypto.subtle.exportKey('pkcs8', keys.privateKey)).toString('base64')
-    const keyPem = `-----BEGIN PRIVATE KEY-----\n${pkcs8}\n-----END PRIVATE KEY-----\n`
-    return { certificatePem: certificate.toString('pem'), keyPem, caPem: this.caPem }
+    return Promise.resolve({ certificatePem: certificate.pem, keyPem: key.toPem(), caPem: this.caPem })
   }
-}
-
-function makeKeys(): Promise<CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])
 }
