@@ -21,6 +21,8 @@ import { at, until } from './stage.ts'
 
 /** A watch over faults. */
 export interface FaultWatch {
+  /** Faults that were seen up to now. */
+  now(): Fault[]
   /** Resolves with the faults that came since the watch began. */
   stop(): Promise<Fault[]>
 }
@@ -163,12 +165,14 @@ export class HostView {
         ms,
       )
     while (!(await sees(await probe(), 500).catch(() => false)));
+    const now = () => all.filter((fault) => !isProbe(fault))
     return {
+      now,
       async stop() {
         await sees(await probe(), 20_000)
         end.abort()
         await watching
-        return all.filter((fault) => !isProbe(fault))
+        return now()
       },
     }
   }
