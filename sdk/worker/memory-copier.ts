@@ -56,6 +56,7 @@ export class MemoryCopier implements Copier {
         begun.generations,
         secondCiphertext,
       )
+      await this.#points.reached('copier.afterStore')
       registration.stored(copies.length)
       return {
         kind: 'stored',

@@ -117,7 +117,10 @@ export interface EvidenceDelivery {
   readonly registration: string
   /** SHA-256 of the memory image of the host's firmware. */
   readonly measurement: Uint8Array
-  /** First block: the first of the registration's ranges; the terms hold the rest. */
+  /**
+   * First block: the first of the registration's ranges; the terms hold the rest. Its generation is 0: terms cover a
+   * block as it is when it is copied, and the receipt names the generation that was read.
+   */
   readonly firstBlock?: BlockId | undefined
   /** Second block. */
   readonly secondBlock?: BlockId | undefined
