@@ -87,7 +87,7 @@ module.exports = {
       'generated-types-stay-behind-rpc',
       'Generated types show proto-loader habits (longs, enums, optional everything). sdk/rpc turns them into domain ' +
         'types and re-exports what others need from its index.ts.',
-      { path: '.', pathNot: '^(sdk/rpc/|test/unit/(sdk/)?rpc/)' },
+      { path: '.', pathNot: '^(sdk/rpc/|test/(unit/sdk|integration)/rpc/)' },
       { path: '^sdk/rpc/contract/' },
     ),
     forbid(
