@@ -40,7 +40,7 @@ export type HypervisorSettings = Omit<
 > &
   Partial<HypervisorConfiguration>
 
-const defaults = { faultPoints: false, stallTimeoutMs: 30_000, poolFrames: 1024, logLevel: 'info' } as const
+const defaults = { faultPoints: false, stallTimeoutMs: 30_000, poolFrames: 4096, logLevel: 'info' } as const
 
 /**
  * Checks settings and fills in the defaults.

@@ -119,15 +119,25 @@ function lazyPeer(call: ServerSurfaceCall): Peer {
   }
 }
 
+/** What certificates say, by fingerprint: parsing one costs more than a small call, and few peers make all calls. */
+const certificates = new Map<string, Omit<Peer, 'address'>>()
+const MAX_CERTIFICATES = 1024
+
 function readCertificate(call: ServerSurfaceCall): Omit<Peer, 'address'> {
   const peer = call.getAuthContext().sslPeerCertificate
   if (!peer) return {}
+  const known = certificates.get(peer.fingerprint512)
+  if (known) return known
   const spki = new X509Certificate(peer.raw).publicKey.export({ type: 'spki', format: 'der' })
   const certificateDigest = new Uint8Array(createHash('sha256').update(spki).digest())
   const { CN: subject, OU: unit } = peer.subject as { CN?: unknown; OU?: unknown }
-  return {
+  const read = {
     certificateDigest,
     ...(typeof subject === 'string' ? { subject } : {}),
     ...(typeof unit === 'string' ? { unit } : {}),
   }
+  const [oldest] = certificates.keys()
+  if (oldest !== undefined && certificates.size >= MAX_CERTIFICATES) certificates.delete(oldest)
+  certificates.set(peer.fingerprint512, read)
+  return read
 }
