@@ -3,10 +3,20 @@
  * protobufjs root. Field names stay as written (snake_case), so that reflection shows what the files say.
  */
 import { existsSync, readdirSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import path from 'node:path'
 import { getProtoPath } from 'google-proto-files'
 import { protoPath as healthProto } from 'grpc-health-check'
 import protobuf from 'protobufjs'
+
+const reflectionPackage = path.dirname(
+  createRequire(import.meta.url).resolve('@grpc/reflection/package.json'),
+)
+
+/** Proto files of the reflection protocol, both versions that clients ask for. */
+function reflectionProto(version: string): string {
+  return path.join(reflectionPackage, 'build', 'proto', 'grpc', 'reflection', version, 'reflection.proto')
+}
 
 /** Public proto files of npm packages, by the names under which they are imported. */
 const publicFiles: Readonly<Record<string, string>> = {
@@ -14,6 +24,8 @@ const publicFiles: Readonly<Record<string, string>> = {
   'google/rpc/status.proto': getProtoPath('rpc/status.proto'),
   'google/rpc/error_details.proto': getProtoPath('rpc/error_details.proto'),
   'grpc/health/v1/health.proto': healthProto,
+  'grpc/reflection/v1/reflection.proto': reflectionProto('v1'),
+  'grpc/reflection/v1alpha/reflection.proto': reflectionProto('v1alpha'),
 }
 
 /** A proto file and the types and services declared at its top level. */

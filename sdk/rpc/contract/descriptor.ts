@@ -46,6 +46,36 @@ export const descriptor: NamespaceJson = {
             },
           },
         },
+        "reflection": {
+          "nested": {
+            "v1": {
+              "nested": {
+                "ErrorResponse": {"fields":{"error_code":{"type":"int32","id":1},"error_message":{"type":"string","id":2}}},
+                "ExtensionNumberResponse": {"fields":{"base_type_name":{"type":"string","id":1},"extension_number":{"rule":"repeated","type":"int32","id":2}}},
+                "ExtensionRequest": {"fields":{"containing_type":{"type":"string","id":1},"extension_number":{"type":"int32","id":2}}},
+                "FileDescriptorResponse": {"fields":{"file_descriptor_proto":{"rule":"repeated","type":"bytes","id":1}}},
+                "ListServiceResponse": {"fields":{"service":{"rule":"repeated","type":".grpc.reflection.v1.ServiceResponse","id":1}}},
+                "ServerReflection": {"methods":{"ServerReflectionInfo":{"requestType":".grpc.reflection.v1.ServerReflectionRequest","requestStream":true,"responseType":".grpc.reflection.v1.ServerReflectionResponse","responseStream":true}}},
+                "ServerReflectionRequest": {"oneofs":{"message_request":{"oneof":["file_by_filename","file_containing_symbol","file_containing_extension","all_extension_numbers_of_type","list_services"]}},"fields":{"host":{"type":"string","id":1},"file_by_filename":{"type":"string","id":3},"file_containing_symbol":{"type":"string","id":4},"file_containing_extension":{"type":".grpc.reflection.v1.ExtensionRequest","id":5},"all_extension_numbers_of_type":{"type":"string","id":6},"list_services":{"type":"string","id":7}}},
+                "ServerReflectionResponse": {"oneofs":{"message_response":{"oneof":["file_descriptor_response","all_extension_numbers_response","list_services_response","error_response"]}},"fields":{"valid_host":{"type":"string","id":1},"original_request":{"type":".grpc.reflection.v1.ServerReflectionRequest","id":2},"file_descriptor_response":{"type":".grpc.reflection.v1.FileDescriptorResponse","id":4},"all_extension_numbers_response":{"type":".grpc.reflection.v1.ExtensionNumberResponse","id":5},"list_services_response":{"type":".grpc.reflection.v1.ListServiceResponse","id":6},"error_response":{"type":".grpc.reflection.v1.ErrorResponse","id":7}}},
+                "ServiceResponse": {"fields":{"name":{"type":"string","id":1}}},
+              },
+            },
+            "v1alpha": {
+              "nested": {
+                "ErrorResponse": {"fields":{"error_code":{"type":"int32","id":1},"error_message":{"type":"string","id":2}}},
+                "ExtensionNumberResponse": {"fields":{"base_type_name":{"type":"string","id":1},"extension_number":{"rule":"repeated","type":"int32","id":2}}},
+                "ExtensionRequest": {"fields":{"containing_type":{"type":"string","id":1},"extension_number":{"type":"int32","id":2}}},
+                "FileDescriptorResponse": {"fields":{"file_descriptor_proto":{"rule":"repeated","type":"bytes","id":1}}},
+                "ListServiceResponse": {"fields":{"service":{"rule":"repeated","type":".grpc.reflection.v1alpha.ServiceResponse","id":1}}},
+                "ServerReflection": {"methods":{"ServerReflectionInfo":{"requestType":".grpc.reflection.v1alpha.ServerReflectionRequest","requestStream":true,"responseType":".grpc.reflection.v1alpha.ServerReflectionResponse","responseStream":true}}},
+                "ServerReflectionRequest": {"oneofs":{"message_request":{"oneof":["file_by_filename","file_containing_symbol","file_containing_extension","all_extension_numbers_of_type","list_services"]}},"fields":{"host":{"type":"string","id":1},"file_by_filename":{"type":"string","id":3},"file_containing_symbol":{"type":"string","id":4},"file_containing_extension":{"type":".grpc.reflection.v1alpha.ExtensionRequest","id":5},"all_extension_numbers_of_type":{"type":"string","id":6},"list_services":{"type":"string","id":7}}},
+                "ServerReflectionResponse": {"oneofs":{"message_response":{"oneof":["file_descriptor_response","all_extension_numbers_response","list_services_response","error_response"]}},"fields":{"valid_host":{"type":"string","id":1},"original_request":{"type":".grpc.reflection.v1alpha.ServerReflectionRequest","id":2},"file_descriptor_response":{"type":".grpc.reflection.v1alpha.FileDescriptorResponse","id":4},"all_extension_numbers_response":{"type":".grpc.reflection.v1alpha.ExtensionNumberResponse","id":5},"list_services_response":{"type":".grpc.reflection.v1alpha.ListServiceResponse","id":6},"error_response":{"type":".grpc.reflection.v1alpha.ErrorResponse","id":7}}},
+                "ServiceResponse": {"fields":{"name":{"type":"string","id":1}}},
+              },
+            },
+          },
+        },
       },
     },
     "palimpsest": {

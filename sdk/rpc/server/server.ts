@@ -12,7 +12,7 @@ import { type CallRuntime, grpcHandler } from './calls.ts'
 import type { ServiceImplementation } from './handlers.ts'
 import { HealthState } from './health.ts'
 import { type Listener, isLocal, listenOn } from './listen.ts'
-import { addReflection } from './reflection.ts'
+import { reflection } from './reflection.ts'
 
 /** What a server is made of. */
 export interface ServerOptions {
@@ -58,7 +58,6 @@ class GrpcServer implements RpcServer {
   private readonly health: HealthState
   private readonly runtime: CallRuntime
   private readonly listeners: Listener[] = []
-  private reflection: Promise<void> | undefined
   private closing: Promise<void> | undefined
 
   constructor(options: ServerOptions) {
@@ -72,7 +71,8 @@ class GrpcServer implements RpcServer {
       log: options.log ?? silentLogger,
       calls: new Set(),
     }
-    for (const implementation of [...options.services, this.health.implementation()]) this.add(implementation)
+    const own = [this.health.implementation(), ...this.reflected()]
+    for (const implementation of [...options.services, ...own]) this.add(implementation)
   }
 
   private add({ service, handlers }: ServiceImplementation): void {
@@ -84,13 +84,19 @@ class GrpcServer implements RpcServer {
     }
   }
 
+  private reflected(): ServiceImplementation[] {
+    const { services, reflection: wanted } = this.options
+    const [first] = services
+    if (wanted === false || !first) return []
+    const names = services.map(({ service }) => service.typeName)
+    return reflection(first.service.registry, names)
+  }
+
   async listen(...addresses: readonly string[]): Promise<string[]> {
     const open = this.options.tls ? undefined : addresses.find((address) => !isLocal(address))
     if (open !== undefined) {
       throw new TypeError(`expected tls, a UNIX socket or a loopback address, found plaintext on ${open}`)
     }
-    this.reflection ??= this.addReflection()
-    await this.reflection
     const bound: string[] = []
     for (const address of addresses) {
       const listener = await listenOn(this.server, address, serverCredentials(this.options.tls))
@@ -98,14 +104,6 @@ class GrpcServer implements RpcServer {
       bound.push(listener.address)
     }
     return bound
-  }
-
-  private async addReflection(): Promise<void> {
-    const { services, reflection } = this.options
-    const [first] = services
-    if (reflection === false || !first) return
-    const names = services.map(({ service }) => service.typeName)
-    await addReflection(this.server, first.service.registry, names, this.runtime.log)
   }
 
   close(options: { readonly graceMs?: number } = {}): Promise<void> {

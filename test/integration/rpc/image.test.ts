@@ -1,17 +1,14 @@
-/** The runtime in a single-file image that is fed to `node -` on stdin, and reflection where files can be read. */
+/** The runtime in a single-file image that is fed to `node -` on stdin, with no file beside it. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import path from 'node:path'
-import { Client, credentials } from '@grpc/grpc-js'
 import { build } from 'esbuild'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { EchoService } from '../../vectors/rpc/contract/index.ts'
-import { scratchFolder, startClient, startServer } from './support.ts'
-
-const answer = { text: 'hello', subject: '', certificateDigest: new Uint8Array() }
+import { reflect, scratchFolder, startClient } from './support.ts'
 
 describe('a single-file image', () => {
-  it('serves from stdin, without any file beside it', async () => {
+  it('serves from stdin, reflection too, without any file beside it', async () => {
     const folder = scratchFolder()
     const socket = path.join(folder, 's.sock')
     const contents = `
@@ -38,34 +35,9 @@ describe('a single-file image', () => {
     await once(child.stdout, 'data')
     const client = startClient(`unix:${socket}`)
     expect((await client.echo({ text: 'from stdin' })).text).toBe('from stdin')
+    expect((await reflect(`unix:${socket}`)).services).toEqual([EchoService.typeName])
     const exit = once(child, 'exit')
     child.kill('SIGTERM')
     expect(await exit).toEqual([0, null])
-  })
-})
-
-describe('reflection', () => {
-  it('lists the services and describes their messages', async () => {
-    const { address } = await startServer({ echo: () => answer }, { reflection: true })
-    const client = new Client(address, credentials.createInsecure())
-    onTestFinished(() => {
-      client.close()
-    })
-    const pass = (bytes: Buffer) => bytes
-    const call = client.makeBidiStreamRequest(
-      '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
-      pass,
-      pass,
-    )
-    const answers = call[Symbol.asyncIterator]()
-    const ask = async (field: number, text: string): Promise<string> => {
-      call.write(Buffer.concat([Buffer.from([(field << 3) | 2, text.length]), Buffer.from(text)]))
-      const next = await answers.next()
-      return (next.value as Buffer).toString('latin1')
-    }
-    expect(await ask(7, '*')).toContain(EchoService.typeName)
-    const file = await ask(4, EchoService.typeName)
-    expect(file).toContain('certificate_digest')
-    call.end()
   })
 })

@@ -1,6 +1,7 @@
 /** Servers, clients and certificates for the rpc tests: real sockets in a folder of their own. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
+import { credentials } from '@grpc/grpc-js'
 import path from 'node:path'
 import { onTestFinished } from 'vitest'
 import { type Certificate, IdentityKey, issueCertificate, selfSignedRoot } from '../../../sdk/crypto/index.ts'
@@ -18,6 +19,7 @@ import {
   PalimpsestError,
 } from '../../../sdk/rpc/index.ts'
 import { type Chunk, EchoService } from '../../vectors/rpc/contract/index.ts'
+import { Reflected } from '../bare-client/reflection.ts'
 
 /** The rpcs of the test contract. */
 export type EchoMethods = NonNullable<(typeof EchoService)['methods']>
@@ -62,6 +64,15 @@ export async function startPair(
 ): Promise<{ readonly server: RpcServer; readonly client: ServiceClient<EchoMethods> }> {
   const { server, address } = await startServer(handlers, { limits })
   return { server, client: startClient(address, { limits }) }
+}
+
+/** What a plaintext server says of itself by reflection; closed with the test. */
+export async function reflect(address: string): Promise<Reflected> {
+  const reflected = await Reflected.of(address, credentials.createInsecure())
+  onTestFinished(() => {
+    reflected.close()
+  })
+  return reflected
 }
 
 /** The error of a call that has to fail. */

@@ -140,6 +140,11 @@ describe('set-up', () => {
   })
 
   it('lists the services of a contract', () => {
-    expect(registry.services).toEqual(['grpc.health.v1.Health', 'palimpsest.test.v1.EchoService'])
+    expect(registry.services).toEqual([
+      'grpc.health.v1.Health',
+      'grpc.reflection.v1.ServerReflection',
+      'grpc.reflection.v1alpha.ServerReflection',
+      'palimpsest.test.v1.EchoService',
+    ])
   })
 })
