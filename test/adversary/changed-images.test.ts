@@ -145,7 +145,7 @@ async function pcr4(): Promise<string> {
 async function extendPcr4(): Promise<void> {
   const good = parseEventLog(honest.eventLog).events.find(({ pcrIndex }) => pcrIndex === 4)
   if (good === undefined) throw new Error('the log of the good boot has no event of PCR 4')
-  const connection = await scene.asHost('host')
+  const connection = scene.asHost('host')
   const { eventType, data: event } = good
   await connection.client(HostPortService).extendPcr({ pcr: 4, eventType, event })
   connection.close()

@@ -47,7 +47,7 @@ async function openAt(platform: Scene, { open, registration }: OpenOffer): Promi
     vm: name,
     launchReport: vms.find(({ vm }) => vm === name)?.launchReport ?? new Uint8Array(),
   })
-  const connection = await platform.asHost('worker-1')
+  const connection = platform.asHost('worker-1')
   const worker = connection.client(WorkerService)
   const relayed = `${registration}-relayed`
   const answer = await worker.openRegistration({

@@ -138,7 +138,7 @@ describe('a caller with the wrong credentials', () => {
   /** Certificates by another authority, for the names and roles that the true one has. */
   let forged: Record<'operator' | 'hypervisor' | 'vm' | 'worker', Identity>
 
-  beforeAll(async () => {
+  beforeAll(() => {
     const authority = Authority.open(join(scene.bed.directory, 'forged'))
     forged = {
       operator: authority.identity('operator', 'operator'),

@@ -171,7 +171,7 @@ const workerReports: Lie[] = [
       scene.heard.evidence.find(({ side }) => side.role === 'source')?.value.workerReport ?? new Uint8Array(),
   })),
   toSource('[C-29]', 'the worker report that answers the destination', 'REFUSED_BINDING', async (value) => {
-    const connection = await scene.asHost('worker-1')
+    const connection = scene.asHost('worker-1')
     const worker = connection.client(WorkerService)
     const { registration } = value
     const { challenge } = await challengeOf('destination', registration)
@@ -310,7 +310,7 @@ const challengesAndGrants: Lie[] = [
       only('source', {
         evidence: async (_side, value, pass) => {
           const reply = await pass(value)
-          const connection = await scene.asHost('worker-1')
+          const connection = scene.asHost('worker-1')
           const { registration } = value
           await connection.client(WorkerService).submitGrants({ registration, grants: reply.grants })
           connection.close()

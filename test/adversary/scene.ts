@@ -173,7 +173,7 @@ export class Scene {
   }
 
   /** A connection to a port of the host or the platform as the hypervisor, which is what a malicious host is. */
-  async asHost(port: 'host' | 'worker-1' | 'data'): Promise<Connection> {
+  asHost(port: 'host' | 'worker-1' | 'data'): Connection {
     const { tls } = this.bed.authority.identity('hypervisor', 'hypervisor')
     return connect({ address: `unix:${join(this.bed.directory, 'run', `${port}.sock`)}`, tls })
   }
