@@ -3,7 +3,7 @@
  * after the receipt, and in the same step the waiting access runs again.
  * Source: design.md section 6; systems.md 2.6 (phases C to H) and 2.8.
  */
-import { RangeMap, RunSet, coalesceIndexes } from '../../sdk/block/index.ts'
+import { expandRanges, RangeMap, RunSet, coalesceIndexes } from '../../sdk/block/index.ts'
 import {
   type BlockCopy,
   type Mapping,
@@ -11,7 +11,7 @@ import {
   type RangePair,
   type Role,
 } from '../../sdk/rpc/index.ts'
-import { type CloneLink, type CloneStorage, type Terms, asError } from './clone-storage.ts'
+import type { CloneLink, CloneStorage, Terms } from './clone-storage.ts'
 import { CopyQueue } from './copy-queue.ts'
 import { FramePool } from './frame-pool.ts'
 import { MemoryCopier, type OwnPage } from './memory-copier.ts'
@@ -21,8 +21,6 @@ import type { SharedFrame, SharedPages } from './memory-shares.ts'
 /** Blocks in one copy session; answers stay well below a second and below 4 MiB. */
 const batchBlocks = 256
 const sessionsInFlight = 4
-/** Background copies asked for at a time. */
-const hydrationWindow = 2 * batchBlocks
 
 /** The memory of one clone. */
 export class MemoryClone implements CloneStorage, SharedPages {
@@ -98,11 +96,11 @@ export class MemoryClone implements CloneStorage, SharedPages {
   leave(vm: string): SharedFrame[] {
     const firsts: bigint[] = []
     for (const run of vm === this.destination ? this.#destinationPages.runs() : []) {
-      firsts.push(...[...indexesOf(run)].map((second) => this.firstOf(second) ?? 0n))
+      firsts.push(...[...expandRanges([run])].map((second) => this.firstOf(second) ?? 0n))
       this.#destinationPages.delete(run)
     }
     for (const run of vm === this.source ? this.#sourcePages.runs() : []) {
-      firsts.push(...indexesOf(run))
+      firsts.push(...expandRanges([run]))
       this.#sourcePages.delete(run)
     }
     return firsts.map((first) => ({ source: this.source, first, frame: this.frameOf(first) ?? 0n }))
@@ -208,36 +206,39 @@ export class MemoryClone implements CloneStorage, SharedPages {
   }
 
   async *finish(signal: AbortSignal): AsyncGenerator<void, void, undefined> {
-    const underWay = new Set<Promise<void>>()
     const stop = aborted(signal)
-    let failure: { readonly error: unknown } | undefined
-    for (const run of this.#destinationPages.runs()) {
-      for (let second = run.first; second < run.first + run.count; second++) {
-        if (!this.#destinationPages.has(second)) continue
-        const copy = this.#queues.destination.request(second, 'background').then(
-          () => undefined,
-          (error: unknown) => {
-            failure ??= { error }
-          },
-        )
-        underWay.add(copy)
-        void copy.then(() => underWay.delete(copy))
-        if (underWay.size < hydrationWindow) continue
-        await Promise.race([...underWay, stop])
-        if (failure) throw asError(failure.error)
-        if (signal.aborted) return
-        yield
-      }
+    const underWay: Promise<unknown>[] = []
+    for (const pages of this.#sharedBatches()) {
+      const copies = Promise.all(pages.map((page) => this.#queues.destination.request(page, 'background')))
+      copies.catch(() => undefined)
+      underWay.push(copies)
+      if (underWay.length < sessionsInFlight) continue
+      await Promise.race([underWay.shift(), stop])
+      if (signal.aborted) return
+      yield
     }
     await Promise.race([Promise.all(underWay), stop])
-    if (failure) throw asError(failure.error)
     yield
+  }
+
+  /** Pages of the destination that are shared when their turn comes, in batches. */
+  *#sharedBatches(): Generator<bigint[], void, undefined> {
+    let batch: bigint[] = []
+    for (const run of this.#destinationPages.runs()) {
+      for (const page of expandRanges([run])) {
+        if (this.#destinationPages.has(page)) batch.push(page)
+        if (batch.length < batchBlocks) continue
+        yield batch
+        batch = []
+      }
+    }
+    if (batch.length > 0) yield batch
   }
 
   async discard(): Promise<void> {
     if (!this.#isShared) return
     this.abandoned = this.#destinationPages.size > 0n
-    const pages = this.#destinationPages.runs().flatMap((run) => [...indexesOf(run)])
+    const pages = this.#destinationPages.runs().flatMap((run) => [...expandRanges([run])])
     await this.#host.maps.set(
       this.destination,
       pages.map((index) => ({ index, writable: false })),
@@ -248,7 +249,7 @@ export class MemoryClone implements CloneStorage, SharedPages {
   async complete(): Promise<void> {
     const alone = this.#sourcePages
       .runs()
-      .flatMap((run) => [...indexesOf(run)])
+      .flatMap((run) => [...expandRanges([run])])
       .filter((index) => this.#host.shares.names(this.source, index, this.frameOf(index) ?? -1n) === 1)
     if (alone.length > 0) {
       await this.#host.platform.upgradeFrames({ vm: this.source, indexes: alone })
@@ -299,7 +300,7 @@ export class MemoryClone implements CloneStorage, SharedPages {
     const { maps, shares } = this.#host
     const found: RangePair[] = []
     for (const pair of this.#pairs.pairs) {
-      for (const first of indexesOf(pair)) {
+      for (const first of expandRanges([pair])) {
         const entry = maps.get(this.source, first)
         const page = `guest page ${String(first)} of ${this.source}`
         if (entry === undefined)
@@ -318,7 +319,7 @@ export class MemoryClone implements CloneStorage, SharedPages {
 
   #framesAreCurrent(frames: RangeMap): boolean {
     return frames.pairs.every((run) =>
-      [...indexesOf(run)].every((first) => {
+      [...expandRanges([run])].every((first) => {
         const frame = run.second + (first - run.first)
         return this.#host.maps.get(this.source, first)?.frame === frame
       }),
@@ -381,12 +382,12 @@ export class MemoryClone implements CloneStorage, SharedPages {
 /** Read-only mappings of runs whose second numbers are frames. */
 function readOnly(runs: readonly RangePair[]): Mapping[] {
   return runs.flatMap((run) =>
-    [...indexesOf(run)].map((index) => ({ index, frame: run.second + (index - run.first), writable: false })),
+    [...expandRanges([run])].map((index) => ({
+      index,
+      frame: run.second + (index - run.first),
+      writable: false,
+    })),
   )
-}
-
-function* indexesOf(run: { readonly first: bigint; readonly count: bigint }): Generator<bigint> {
-  for (let i = 0n; i < run.count; i++) yield run.first + i
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -106,7 +106,7 @@ describe('a configuration', () => {
   it('has defaults', () => {
     expect(readConfiguration(settings)).toMatchObject({
       stallTimeoutMs: 30_000,
-      poolFrames: 1024,
+      poolFrames: 4096,
       faultPoints: false,
       logLevel: 'info',
     })
