@@ -157,15 +157,23 @@ const codes: Readonly<Partial<Record<StorageErrorCode, ErrorCode>>> = {
   LAYER_DAMAGED: 'DATA_LOSS',
 }
 
+/** Fields of the API that a refusal of the store is about. */
+const fields: Partial<Record<StorageError['code'], string>> = {
+  BAD_VOLUME_ID: 'volume',
+  BAD_SIZE: 'size',
+  MISALIGNED: 'offset',
+}
+
 /** Runs an action on the store; what it refuses becomes an error of the API's family. */
 export async function stored<T>(action: () => Promise<T>): Promise<T> {
   try {
     return await action()
   } catch (error) {
     const code = error instanceof StorageError ? codes[error.code] : undefined
-    if (error instanceof Error && code !== undefined)
-      throw new PalimpsestError(code, error.message, { cause: error })
-    throw error
+    if (!(error instanceof StorageError) || code === undefined) throw error
+    const field = fields[error.code]
+    const violations = field === undefined ? {} : { violations: [{ field, description: error.message }] }
+    throw new PalimpsestError(code, error.message, { cause: error, ...violations })
   }
 }
 

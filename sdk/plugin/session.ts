@@ -14,6 +14,7 @@ import {
   type Open,
   policyDigest,
   Refusal,
+  refuseAs,
   selectionOf,
   transcriptOf,
 } from '../attest/index.ts'
@@ -161,7 +162,9 @@ export class PluginSession {
         `clone "${clone}" was not agreed to; ask for the copy first`,
       )
     }
-    const open = decodeOpen(openBytes)
+    const open = refuseAs('REFUSED_SIZE', 'terms', 'canonical terms of version 1', () =>
+      decodeOpen(openBytes),
+    )
     const transcript = transcriptOf(openBytes)
     const { identity } = this.#credentials
     const { policy, role } = this.#plugin

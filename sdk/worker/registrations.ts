@@ -5,7 +5,7 @@ import { coalesceIndexes } from '../block/index.ts'
 import { equalBytes, generateHpkeKeyPair, sha256 } from '../crypto/index.ts'
 import { parseLaunchReport } from '../evidence/index.ts'
 import { openGrant } from '../grant/index.ts'
-import { type OpenRegistrationRequest, PalimpsestError, type Party } from '../rpc/index.ts'
+import { invalidField, type OpenRegistrationRequest, PalimpsestError, type Party } from '../rpc/index.ts'
 import type { PlatformPort } from './platform-port.ts'
 import { Registration } from './registration.ts'
 
@@ -35,7 +35,7 @@ export class Registrations {
     const baseline = await this.#platform.state()
     const hpke = await generateHpkeKeyPair()
     const open = termsOf(request, hpke.publicKey, this.#receiptKey)
-    const openBytes = encodeOpen(open)
+    const openBytes = encodeTerms(open)
     const registration = new Registration({
       open,
       openBytes,
@@ -108,6 +108,16 @@ export class Registrations {
   }
 }
 
+/** The canonical bytes of terms, which the host has chosen. @throws PalimpsestError INVALID_ARGUMENT */
+function encodeTerms(open: Open): Uint8Array {
+  try {
+    return encodeOpen(open)
+  } catch (error) {
+    if (error instanceof RangeError) throw invalidField('terms', error.message)
+    throw error
+  }
+}
+
 /** Canonical terms of a request. The reports' signatures are the VMs' to check; their platform must be one. */
 function termsOf(request: OpenRegistrationRequest, workerKey: Uint8Array, receiptKey: Uint8Array): Open {
   const source = partyOf(request.source, 'source')
@@ -134,9 +144,7 @@ function termsOf(request: OpenRegistrationRequest, workerKey: Uint8Array, receip
 }
 
 function partyOf(party: Party | undefined, side: string) {
-  if (party === undefined) {
-    throw new PalimpsestError('INVALID_ARGUMENT', `${side} expected a VM and its launch report, found none`)
-  }
+  if (party === undefined) throw invalidField(side, 'expected a VM and its launch report, found none')
   const report = parseLaunchReport(party.launchReport)
   return {
     vm: party.vm,
@@ -148,9 +156,7 @@ function partyOf(party: Party | undefined, side: string) {
 
 function storageOf(request: OpenRegistrationRequest): Pick<Open, 'kind' | 'memory' | 'disk'> {
   const storage = request.storage
-  if (storage === undefined) {
-    throw new PalimpsestError('INVALID_ARGUMENT', 'storage expected memory or disk terms, found none')
-  }
+  if (storage === undefined) throw invalidField('storage', 'expected memory or disk terms, found none')
   if (storage.case === 'disk') return { kind: 'disk-block', memory: null, disk: storage.value }
   const { sourceFrames, destinationPool, sourcePool } = storage.value
   return {
