@@ -3,6 +3,7 @@
 // before it has opened one; the same clone, relayed as it is, is accepted.
 // Source: threats A-04, A-05, A-06, A-08, A-10, A-19, A-21, A-31.
 
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { RelayTampering } from '../../emulator/hypervisor/index.ts'
 import { bindingDigest, decodeOpen, encodeOpen, makeChallenge, transcriptOf } from '../../sdk/attest/index.ts'
@@ -373,22 +374,108 @@ for (const [about, lies] of LIES) {
     for (const { rows, what, code, spared, tell } of lies) {
       it(`${rows} is refused with ${code}: ${what}`, async () => {
         const before = [await scene.state(), await scene.registrations()]
-        const given = spared === undefined ? 0 : scene.keysSent(spared)
         expect(await scene.attempt(tell())).toBe(code)
         expect([await scene.state(), await scene.registrations()]).toEqual(before)
-        if (spared !== undefined) expect(scene.keysSent(spared)).toBe(given)
+        if (spared !== undefined) expect(scene.keysSent(spared)).toBe(0)
       })
     }
   })
 }
 
+/** Time for altering one field, in milliseconds. */
+const FUZZ_MS = 700
+
+describe('a host that alters bytes on the way to the source', () => {
+  const fields: [
+    string,
+    Exclude<keyof EvidenceDelivery, 'registration' | 'firstBlock' | 'secondBlock' | 'quote'>,
+  ][] = [
+    ['the event log', 'eventLog'],
+    ['the firmware manifest', 'firmwareManifest'],
+    ['the worker report', 'workerReport'],
+    ['the measurement', 'measurement'],
+  ]
+  const lies: [string, (change: (bytes: Uint8Array) => Uint8Array) => RelayTampering][] = [
+    [
+      'the terms',
+      (change) =>
+        only('source', { openOffer: (_, value, pass) => pass({ ...value, open: change(value.open) }) }),
+    ],
+    [
+      "the peer's report",
+      (change) =>
+        only('source', {
+          copyRequested: (_, value, pass) => pass({ ...value, peerReport: change(value.peerReport) }),
+        }),
+    ],
+    ...(['attest', 'signature'] as const).map(
+      (part): [string, (change: (bytes: Uint8Array) => Uint8Array) => RelayTampering] => [
+        `the quote's ${part}`,
+        (change) =>
+          evidence('source', (value) => ({
+            ...value,
+            quote: value.quote && { ...value.quote, [part]: change(value.quote[part]) },
+          })),
+      ],
+    ),
+    ...fields.map(
+      ([what, field]): [string, (change: (bytes: Uint8Array) => Uint8Array) => RelayTampering] => [
+        what,
+        (change) => evidence('source', (value) => ({ ...value, [field]: change(value[field]) })),
+      ],
+    ),
+  ]
+
+  for (const [what, lie] of lies) {
+    it(`[A-05] [A-10] gets a refusal with a reason, and no key, for altered bytes in ${what}`, async () => {
+      const before = await scene.state()
+      const until = Date.now() + FUZZ_MS
+      let accepted = 0
+      await fc.assert(
+        fc.asyncProperty(alteration, async (change) => {
+          if (Date.now() > until) return
+          const code = await scene.attempt(lie(change))
+          if (code === 'ok') accepted += 1
+          else expect(scene.keysSent('source')).toBe(0)
+          expect(code).toMatch(/^(REFUSED_\w+|INVALID_ARGUMENT|ok)$/)
+        }),
+        { numRuns: 200 },
+      )
+      // Much of an event's data is not covered by its digest and decides nothing: such a change may pass.
+      if (what !== 'the event log') expect(accepted).toBe(0)
+      if (accepted === 0) expect(await scene.state()).toEqual(before)
+    })
+  }
+})
+
+/** A change of bytes of any length: some flipped, cut off, or more of them. */
+const alteration: fc.Arbitrary<(bytes: Uint8Array) => Uint8Array> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc
+      .tuple(fc.nat(), fc.integer({ min: 1, max: 255 }))
+      .map(([at, mask]) => (bytes: Uint8Array) => {
+        const copy = Uint8Array.from(bytes)
+        const place = at % copy.length
+        copy[place] = (copy[place] ?? 0) ^ mask
+        return copy
+      }),
+  },
+  { weight: 2, arbitrary: fc.nat().map((end) => (bytes: Uint8Array) => bytes.slice(0, end % bytes.length)) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .uint8Array({ minLength: 1, maxLength: 9 })
+      .map((more) => (bytes: Uint8Array) => Uint8Array.from([...bytes, ...more])),
+  },
+)
+
 const rows = new Set(LIES.flatMap(([, lies]) => lies.flatMap((lie) => lie.rows.match(/[A-Z]-\d\d/g) ?? [])))
 
 it(`[${[...rows].map((row) => `${row} control`).join(', ')}] the same clone, relayed as it is, is accepted`, async () => {
-  const given = { source: scene.keysSent('source'), destination: scene.keysSent('destination') }
   expect(await scene.attempt()).toBe('ok')
-  expect(scene.keysSent('source')).toBe(given.source + 1)
-  expect(scene.keysSent('destination')).toBe(given.destination + 1)
+  expect(scene.keysSent('source')).toBe(1)
+  expect(scene.keysSent('destination')).toBe(1)
 })
 
 it('[A-31 control] [A-19 control] the host may pass on a message with its own hands, as long as it changes nothing', async () => {

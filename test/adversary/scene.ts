@@ -18,7 +18,7 @@ import {
   type Role,
 } from '../../sdk/rpc/index.ts'
 
-/** Pages of each VM; an attempt clones one of them, so that attempts do not meet. */
+/** Pages of each VM; an attempt clones the first that no clone has yet. */
 export const PAGES = 64
 const PAGE = 4096
 
@@ -63,6 +63,7 @@ export class Scene {
   readonly #lies: { now: RelayTampering }
   readonly #plugins: ServedPlugin[] = []
   #attempts = 0
+  #cloned = 0n
 
   private constructor(parts: Pick<Scene, 'bed' | 'source' | 'destination' | 'policies' | 'heard'> & Liar) {
     this.bed = parts.bed
@@ -121,11 +122,12 @@ export class Scene {
 
   /** Tries to clone between any two VMs. */
   async clone(source: TestVm, destination: TestVm, storage?: CreateCloneRequest['storage']): Promise<string> {
-    const page = BigInt(this.#attempts++)
+    const page = this.#cloned
+    this.#attempts += 1
     try {
       await this.bed.hypervisor.createClone(
         {
-          clone: `attempt-${page.toString()}`,
+          clone: `attempt-${String(this.#attempts)}`,
           source: source.name,
           destination: destination.name,
           storage: storage ?? {
@@ -135,6 +137,7 @@ export class Scene {
         },
         { deadlineMs: 60_000 },
       )
+      if (storage === undefined) this.#cloned += 1n
       return 'ok'
     } catch (error) {
       if (error instanceof PalimpsestError) return error.code
@@ -160,9 +163,12 @@ export class Scene {
     return registrations.map(({ registration, state, keys }) => ({ registration, state, keys }))
   }
 
-  /** How often a side gave keys. */
+  /** How often a side gave keys for the clone that was tried last. */
   keysSent(role: Role): number {
-    return this.events.filter(({ side, value }) => side.role === role && value.event === 'KEYS_SENT').length
+    const registrations = `attempt-${String(this.#attempts)}-`
+    return this.events.filter(({ side, value }) => {
+      return side.role === role && value.event === 'KEYS_SENT' && value.registration.startsWith(registrations)
+    }).length
   }
 
   /** The last thing of a kind that the host heard from a side. */
