@@ -9,7 +9,7 @@ import {
   readTranscript,
 } from '../../../sdk/rpc/index.ts'
 import { fromCallError } from '../../../sdk/rpc/status.ts'
-import type { EchoRequest, Everything } from '../../vectors/rpc/contract/index.ts'
+import type { EchoRequest } from '../../vectors/rpc/contract/index.ts'
 import { everything } from '../../vectors/rpc/everything.ts'
 import { collect, failure, scratchFolder, startClient, startPair, startServer } from './support.ts'
 

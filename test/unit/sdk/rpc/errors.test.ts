@@ -152,7 +152,10 @@ describe('an error on the wire', () => {
 describe('helpers', () => {
   it('required returns the value or names the field', () => {
     expect(required(0, 'count')).toBe(0)
-    expect(() => required(undefined, 'quote')).toThrow(invalidField('quote', 'expected a value, found none'))
+    const missing = (): void => {
+      required(undefined, 'quote')
+    }
+    expect(missing).toThrow(invalidField('quote', 'expected a value, found none'))
   })
 
   it('invalidField makes one violation', () => {
