@@ -18,6 +18,8 @@ interface Row {
 }
 
 const FAULTS = 300
+const WARM_UP = 20
+const FAULTED_PAGES = FAULTS + WARM_UP
 const BULK_BYTES = 64 << 20
 
 const ms = (value: number) => `${value.toFixed(2)} ms`
@@ -47,15 +49,14 @@ function engines(): Row[] {
 }
 
 async function faults(source: TestVm, destination: TestVm, bed: Testbed): Promise<Row[]> {
-  const pages = FAULTS + 20
   const echo = await startEcho()
   const trip = await latency(FAULTS, 50, () => echo.call())
   await echo.close()
-  const plain = await latency(FAULTS, 20, (call) =>
-    source.guest.store(BigInt(call % pages) * 4096n, new Uint8Array(64)),
+  const plain = await latency(FAULTS, WARM_UP, (call) =>
+    source.guest.store(BigInt(call % FAULTED_PAGES) * 4096n, new Uint8Array(64)),
   )
-  await bed.cloneMemory('faults', source, destination, BigInt(pages))
-  const copied = await latency(FAULTS, 20, (call) =>
+  await bed.cloneMemory('faults', source, destination, BigInt(FAULTED_PAGES))
+  const copied = await latency(FAULTS, WARM_UP, (call) =>
     destination.guest.store(BigInt(call) * 4096n, new Uint8Array(64)),
   )
   const ratio = (of: Latency) => `${(of.p50 / trip.p50).toFixed(1)}x a bare round trip`
@@ -74,8 +75,19 @@ async function bulk(source: TestVm, destination: TestVm, bed: Testbed): Promise<
   const rate = (blocks: bigint, time: number) =>
     `${String(Math.round((Number(blocks) / time) * 1000))} blocks/s`
   let blocks = 0n
+  const first = BigInt(FAULTED_PAGES)
+  const pair = { first, second: first, count: BigInt(BULK_BYTES / 4096) - first }
+  await bed.hypervisor.createClone(
+    {
+      clone: 'bulk-memory',
+      source: source.name,
+      destination: destination.name,
+      storage: { case: 'memory', value: { pairs: [pair] } },
+    },
+    { deadlineMs: 60_000 },
+  )
   const memory = await wall(async () => {
-    blocks = await bed.finish('faults')
+    blocks = await bed.finish('bulk-memory')
   })
   const rows = [
     {
