@@ -3,6 +3,7 @@
  * platform's terms and back. Nothing here can return plaintext or a key: the platform offers it none.
  */
 import {
+  guarded,
   type CallContext,
   type Endorsement,
   type ErrorCode,
@@ -25,7 +26,6 @@ import {
   type WriteCause,
   type WriteLogEntry,
 } from '../../sdk/rpc/index.ts'
-import { guarded } from './guarded.ts'
 import { count, ordinal, place, places } from './numbers.ts'
 
 /** Longest message that a host may give a guest. */

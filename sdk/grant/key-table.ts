@@ -41,6 +41,12 @@ export class KeyTable {
     return this.#places.get(frame)
   }
 
+  /** Fills one key with zeros and forgets it. */
+  drop(frame: bigint): void {
+    this.#places.get(frame)?.fill(0)
+    this.#places.delete(frame)
+  }
+
   /** Fills all keys with zeros and forgets them. */
   wipe(): void {
     for (const buffer of this.#buffers) buffer.fill(0)

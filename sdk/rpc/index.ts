@@ -11,6 +11,7 @@ export {
   type ServiceImplementation,
 } from './server/handlers.ts'
 export { type CallContext, type Peer } from './server/context.ts'
+export { guarded } from './server/guarded.ts'
 export { createServer, type RpcServer, type ServerOptions } from './server/server.ts'
 export {
   connect,

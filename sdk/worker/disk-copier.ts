@@ -50,7 +50,6 @@ export class DiskCopier implements Copier {
         'writer expected destination: a source keeps its own ciphertext',
       )
     }
-    registration.checkLive(await this.#platform.state())
     await this.#points.reached('copier.beforeRead')
     if (request.mode === 'transient') {
       const first = await this.#read(registration, request)
@@ -63,7 +62,7 @@ export class DiskCopier implements Copier {
     const spent: bigint[] = []
     try {
       for (const block of request.blocks) {
-        registration.spend('destination', block.first, block.generation)
+        registration.spend('destination', block.first)
         spent.push(block.first)
       }
       const first = await this.#read(registration, request)
@@ -101,6 +100,8 @@ export class DiskCopier implements Copier {
       filled += piece.ciphertext.length
       generations.push(...piece.generations)
     }
+    // After the read, which lasts as long as the host likes: a lease that ended meanwhile allows nothing.
+    registration.checkLive(await this.#platform.state())
     if (filled === ciphertext.length && generations.length === request.blocks.length)
       return { ciphertext, generations }
     throw new PalimpsestError(

@@ -32,6 +32,11 @@ export class Lease {
     this.#until = limits.reduce((least, limit) => (limit < least ? limit : least), now + LEASE_MS)
   }
 
+  /** Ends the lease earlier, where any of `limits` asks for that. */
+  shorten(limits: readonly bigint[]): void {
+    this.#until = limits.reduce((least, limit) => (limit < least ? limit : least), this.#until)
+  }
+
   /** Why the lease is over in `state`, or undefined while it holds. */
   ended(state: PlatformState): PalimpsestError | undefined {
     if (state.resetCount !== this.#baseline.resetCount) return expired('the platform was reset')

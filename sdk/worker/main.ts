@@ -5,7 +5,10 @@ import {
   createClient,
   createLogger,
   createServer,
+  guarded,
   implement,
+  PalimpsestError,
+  type CallContext,
   WorkerDataService,
   WorkerPortService,
   WorkerService,
@@ -30,7 +33,7 @@ export async function runWorker(): Promise<void> {
   })
   const server = createServer({
     tls: bundle.host.tls,
-    services: [implement(WorkerService, worker.handlers())],
+    services: [implement(WorkerService, guarded(worker.handlers(), requireHost))],
     log,
   })
   const end = () => {
@@ -43,4 +46,13 @@ export async function runWorker(): Promise<void> {
   })
   const [address] = await server.listen(bundle.host.listen)
   log.info({ address }, 'worker ready')
+}
+
+/** The host alone talks to a worker: a certificate of its authority for anybody else does not do. */
+function requireHost({ peer }: CallContext): void {
+  if (peer.unit === 'hypervisor') return
+  throw new PalimpsestError(
+    'PERMISSION_DENIED',
+    `the worker expected its host (OU hypervisor), found OU ${peer.unit ?? 'none'}; connect with the hypervisor's identity`,
+  )
 }

@@ -43,9 +43,9 @@ export class MemoryCopier implements Copier {
   ): Promise<CopyOutcome> {
     const spent: bigint[] = []
     try {
-      for (const [position, copy] of copies.entries()) {
+      for (const copy of copies) {
         const first = copy.first?.index ?? 0n
-        registration.spend(writer, first, begun.generations[position] ?? 0n)
+        registration.spend(writer, first)
         spent.push(first)
       }
       const secondCiphertext = this.#reencrypt(registration, writer, copies, begun.ciphertext)
@@ -55,6 +55,10 @@ export class MemoryCopier implements Copier {
         copies,
         begun.generations,
         secondCiphertext,
+      )
+      registration.dropWriteKeys(
+        writer,
+        copies.map((copy) => copy.secondFrame),
       )
       await this.#points.reached('copier.afterStore')
       registration.stored(copies.length)

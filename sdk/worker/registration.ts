@@ -1,7 +1,7 @@
 // One registration: the terms that both VMs agreed to, the keys they granted for it, and which blocks were copied.
 // Keys enter by grants, are used by the copiers, and are wiped when the registration ends; nothing returns them.
 
-import { RangeMap } from '../block/index.ts'
+import { RangeMap, RunSet } from '../block/index.ts'
 import { hex, type HpkeKeyPair, type Secret, type SectorSize } from '../crypto/index.ts'
 import type { Open } from '../attest/index.ts'
 import { checkAgreement, KeyTable, type OpenedGrant } from '../grant/index.ts'
@@ -51,6 +51,10 @@ class KeyRing {
     return fn(key, this.#mode)
   }
 
+  drop(frames: readonly bigint[]): void {
+    for (const frame of frames) this.#frames.drop(frame)
+  }
+
   wipe(): void {
     this.#frames.wipe()
     this.#wide?.wipe()
@@ -70,7 +74,7 @@ export class Registration {
   readonly #spentGrants = new Set<string>()
   readonly #read = new KeyRing()
   readonly #write: Record<Role, KeyRing> = { source: new KeyRing(), destination: new KeyRing() }
-  readonly #copied: Record<Role, Map<bigint, bigint>> = { source: new Map(), destination: new Map() }
+  readonly #copied: Record<Role, RunSet> = { source: new RunSet(), destination: new RunSet() }
   #ended = false
   #copies = 0n
 
@@ -137,7 +141,7 @@ export class Registration {
       this.#grants[grant.role].push(grant)
       for (const use of grant.entries) (use.use === 'read' ? this.#read : this.#write[grant.role]).add(use)
     }
-    if (this.lease.until === 0n && this.state === 'live') this.#startLease(state)
+    if (this.state === 'live') this.#limitLease(state)
   }
 
   /** The registration's lease and state allow a copy in `state`. @throws PalimpsestError, after wiping when it ended */
@@ -155,20 +159,27 @@ export class Registration {
     throw ended
   }
 
-  /** Marks a block as being copied for `writer`. @throws PalimpsestError GRANT_SPENT when it was before */
-  spend(writer: Role, first: bigint, generation: bigint): void {
-    if (this.#copied[writer].get(first) === generation) {
-      throw new PalimpsestError(
-        'GRANT_SPENT',
-        `block ${first.toString()}, generation ${generation.toString()}, was copied before under these terms; each block is copied once`,
-      )
-    }
-    this.#copied[writer].set(first, generation)
+  /**
+   * Marks a block as copied for `writer`, before it is. Whatever generation the host names: under one set of terms a
+   * block is stored once.
+   * @throws PalimpsestError GRANT_SPENT when it was before
+   */
+  spend(writer: Role, first: bigint): void {
+    if (this.#copied[writer].add({ first, count: 1n }) === 1n) return
+    throw new PalimpsestError(
+      'GRANT_SPENT',
+      `block ${first.toString()} was copied before under these terms; each block is copied once`,
+    )
   }
 
   /** Takes back {@link spend} for a copy that was not stored. */
   unspend(writer: Role, first: bigint): void {
-    this.#copied[writer].delete(first)
+    this.#copied[writer].delete({ first, count: 1n })
+  }
+
+  /** The keys of second blocks that were stored are of no more use, and are wiped. */
+  dropWriteKeys(writer: Role, frames: readonly bigint[]): void {
+    this.#write[writer].drop(frames)
   }
 
   /** Counts stored blocks. */
@@ -195,12 +206,12 @@ export class Registration {
     this.hpke.privateKey.wipe()
   }
 
-  #startLease(state: PlatformState): void {
+  /** Starts the lease, or shortens it: no grant may be used longer than it says. */
+  #limitLease(state: PlatformState): void {
     const limits = [...this.#grants.source, ...this.#grants.destination].map((grant) => grant.notAfter)
-    this.lease.start(
-      state.clock,
-      limits.filter((limit) => limit !== 0n),
-    )
+    const set = limits.filter((limit) => limit !== 0n)
+    if (this.lease.until === 0n) this.lease.start(state.clock, set)
+    else this.lease.shorten(set)
     this.checkLive(state)
   }
 

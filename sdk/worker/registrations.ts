@@ -4,7 +4,7 @@ import { bindingDigest, encodeOpen, type Open, transcriptOf, verifyChallenge } f
 import { coalesceIndexes } from '../block/index.ts'
 import { equalBytes, generateHpkeKeyPair, sha256 } from '../crypto/index.ts'
 import { parseLaunchReport } from '../evidence/index.ts'
-import { openGrant } from '../grant/index.ts'
+import { openGrant, type OpenedGrant } from '../grant/index.ts'
 import { invalidField, type OpenRegistrationRequest, PalimpsestError, type Party } from '../rpc/index.ts'
 import type { PlatformPort } from './platform-port.ts'
 import { Registration } from './registration.ts'
@@ -62,10 +62,19 @@ export class Registrations {
   async submit(id: string, grants: readonly Uint8Array[]): Promise<Registration> {
     const registration = this.get(id)
     const { open, transcript, hpke } = registration
-    const opened = await Promise.all(
-      grants.map((bytes) => openGrant({ bytes, open, transcript, keyPair: hpke })),
+    const state = await this.#platform.state()
+    const tries = await Promise.allSettled(
+      grants.map((bytes) => openGrant({ bytes, open, transcript, keyPair: hpke, clock: state.clock })),
     )
-    registration.submit(opened, await this.#platform.state())
+    const opened = tries.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
+    try {
+      const failed = tries.find((one) => one.status === 'rejected')
+      if (failed !== undefined) throw failed.reason
+      registration.submit(opened, state)
+    } catch (error) {
+      for (const grant of opened) wipeGrant(grant)
+      throw error
+    }
     return registration
   }
 
@@ -88,6 +97,14 @@ export class Registrations {
   close(id: string): void {
     this.#known.get(id)?.end()
     this.#known.delete(id)
+  }
+
+  /** Wipes the keys of leases that have ended, although nobody asks for a copy. */
+  async sweep(): Promise<void> {
+    const live = this.list().filter((registration) => registration.state === 'live')
+    if (live.length === 0) return
+    const state = await this.#platform.state()
+    for (const registration of live) if (registration.lease.ended(state) !== undefined) registration.end()
   }
 
   /** Ends all. */
@@ -167,5 +184,13 @@ function storageOf(request: OpenRegistrationRequest): Pick<Open, 'kind' | 'memor
       destinationPool: coalesceIndexes(destinationPool),
       sourcePool: coalesceIndexes(sourcePool),
     },
+  }
+}
+
+/** Keys of a grant that was not taken must not stay in memory. */
+function wipeGrant(grant: OpenedGrant): void {
+  for (const { frameKeys, wideKey } of grant.entries) {
+    frameKeys?.wipe()
+    wideKey?.wipe()
   }
 }

@@ -23,6 +23,9 @@ import type { Registration } from './registration.ts'
 import { Registrations } from './registrations.ts'
 import { onWire } from './wire-errors.ts'
 
+/** How often leases that nobody uses are looked at, in milliseconds. */
+const SWEEP_MS = 5_000
+
 /** What a worker is made of. */
 export interface WorkerOptions {
   /** Name of this worker VM. */
@@ -47,6 +50,7 @@ export class Worker {
   readonly #points: FaultPoints
   readonly #pointsAllowed: boolean
   readonly #engine: string
+  readonly #sweeper: NodeJS.Timeout
   #sessions = 0n
   #copied = 0n
   #clock = 0n
@@ -63,6 +67,11 @@ export class Worker {
       log.warn({ point, action, pid: process.pid }, 'fault point reached')
     })
     this.#registrations = new Registrations(platform, this.#receiptKey.publicKey.spki)
+    this.#sweeper = setInterval(() => {
+      this.#registrations.sweep().catch((error: unknown) => {
+        log.warn({ err: error }, 'could not look for leases that have ended')
+      })
+    }, SWEEP_MS)
     this.#audit = new AuditLog(hostSink(options.vm, data, log))
     this.#copiers = {
       'memory-page': new MemoryCopier(platform, engine, this.#points),
@@ -107,6 +116,7 @@ export class Worker {
 
   /** Wipes all keys. */
   close(): void {
+    clearInterval(this.#sweeper)
     this.#registrations.closeAll()
   }
 

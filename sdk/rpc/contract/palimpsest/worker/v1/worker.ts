@@ -258,6 +258,7 @@ export type SetFaultPointResponse = Readonly<Record<string, never>>
  * | condition | status | what the caller does |
  * |---|---|---|
  * | no client certificate of the operator | UNAUTHENTICATED | connect with the hypervisor's identity |
+ * | a certificate of anybody but the hypervisor | PERMISSION_DENIED | connect with the hypervisor's identity |
  * | the registration is not known | NOT_FOUND (REGISTRATION_UNKNOWN) | open a new one: a restarted worker forgets |
  */
 export const WorkerService = service<{

@@ -1,5 +1,5 @@
 /** One check before every handler of a service, so that none can be forgotten. */
-import type { CallContext } from '../../sdk/rpc/index.ts'
+import type { CallContext } from './context.ts'
 
 type AnyHandler = (input: unknown, context: CallContext) => unknown
 
