@@ -55,9 +55,14 @@ export class AuditStore {
     for (const entry of entries) log.offsets.push((end += prefixBytes + entry.length))
   }
 
+  /** Whether there is a log of that worker, of this or of an earlier host process. */
+  has(worker: string): boolean {
+    return this.#logs.has(worker) || existsSync(this.#path(worker))
+  }
+
   /** Entries from number `since` (0 is the first) on, at most 10 000 and 16 MiB. An unknown worker has none. */
   read(worker: string, since: bigint): AuditPage {
-    if (!this.#logs.has(worker) && !existsSync(this.#path(worker))) return { entries: [], next: since }
+    if (!this.has(worker)) return { entries: [], next: since }
     const log = this.#open(worker)
     if (since >= BigInt(log.offsets.length - 1)) return { entries: [], next: since }
     const entries: Uint8Array[] = []

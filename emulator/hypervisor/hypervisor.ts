@@ -129,6 +129,7 @@ export class Hypervisor {
       runDirectory: parts.runDirectory,
       tls: parts.workerTls,
       dataAddress: parts.dataAddress,
+      isTaken: (worker) => this.audit.has(worker),
       connect: parts.connectWorker,
       logLevel: parts.logLevel,
       log: parts.log,

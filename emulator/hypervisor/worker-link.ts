@@ -3,6 +3,7 @@
  * ends. A worker forgets everything when it ends, so whoever holds registrations is told of each new one.
  * Source: host_port.proto (LaunchWorker, WorkerExit); design.md sections 4 and 6.
  */
+import { rmSync } from 'node:fs'
 import { type Logger, PalimpsestError, type TlsIdentity } from '../../sdk/rpc/index.ts'
 import { CopyStream, unavailable } from './copy-stream.ts'
 import type { PlatformPort, WorkerPort } from './ports.ts'
@@ -25,6 +26,8 @@ export interface WorkerSetup {
   readonly tls: TlsIdentity
   /** Where WorkerDataService is served. */
   readonly dataAddress: () => string
+  /** Names that no new worker may get: an earlier one's audit log is kept under them. */
+  readonly isTaken: (name: string) => boolean
   readonly connect: (address: string) => WorkerConnection
   readonly logLevel: string
   readonly log: Logger
@@ -168,6 +171,7 @@ export class WorkerLink {
     } catch (error) {
       connection.close()
       await this.#terminate({ name })
+      rmSync(this.#socket(name), { force: true })
       const message = `expected ${name} to come up, but it did not: see the platform's log`
       throw new PalimpsestError('WORKER_UNAVAILABLE', message, { cause: error })
     } finally {
@@ -188,7 +192,8 @@ export class WorkerLink {
   }> {
     while (true) {
       const name = `worker-${++this.#counter}`
-      const address = `unix:${this.#setup.runDirectory}/${name}.sock`
+      if (this.#setup.isTaken(name)) continue
+      const address = `unix:${this.#socket(name)}`
       const hostConfiguration = new TextEncoder().encode(JSON.stringify(this.#wishes(address, image)))
       try {
         const request = { vm: name, imagePath: image.path, hostConfiguration }
@@ -224,8 +229,14 @@ export class WorkerLink {
     this.#startAgain()
   }
 
+  #socket(name: string): string {
+    return `${this.#setup.runDirectory}/${name}.sock`
+  }
+
   #lose(live: Live, error: PalimpsestError): void {
     if (this.#live === live) this.#live = undefined
+    // A worker is killed, so it can not do this itself.
+    rmSync(this.#socket(live.name), { force: true })
     live.stream.close()
     live.connection.close()
     for (const down of this.#onDown) down(error)

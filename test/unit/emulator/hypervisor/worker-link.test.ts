@@ -13,6 +13,8 @@ class Stage {
   readonly told: string[] = []
   /** Names that are in use. */
   readonly taken = new Set<string>()
+  /** Names whose audit logs are kept. */
+  readonly remembered = new Set<string>()
   /** Images that never come up. */
   readonly broken = new Set<string>()
   readonly #streams: Deferred<void>[] = []
@@ -40,6 +42,7 @@ class Stage {
       runDirectory: '/run/test',
       tls: { certificatePem: '', keyPem: '', caPem: '' },
       dataAddress: () => 'unix:/run/test/data.sock',
+      isTaken: (name) => this.remembered.has(name),
       connect: () => this.#connect(),
       logLevel: 'silent',
       log: silentLogger,
@@ -78,6 +81,13 @@ const image = (path: string): { path: string; faultPoints: boolean } => ({ path,
 describe('the worker of a host', () => {
   it('is refused while there is none', () => {
     expect(() => new Stage().link.worker).toThrow(expect.objectContaining({ code: 'WORKER_UNAVAILABLE' }))
+  })
+
+  it('gets a name that no kept audit log has', async () => {
+    const stage = new Stage()
+    for (const name of ['worker-1', 'worker-2']) stage.remembered.add(name)
+    expect(await stage.link.start(image('a'))).toMatchObject({ name: 'worker-3' })
+    expect(stage.launched).toEqual(['worker-3 a'])
   })
 
   it('takes the first name that is free', async () => {
