@@ -1,17 +1,12 @@
 // How a command finds a running emulator: by the file that `palimpsest up` leaves in its folder, or by options.
 
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { existsSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
-import {
-  type ClientOf,
-  createClient,
-  HypervisorService,
-  loadTlsIdentity,
-  PalimpsestError,
-} from '../../sdk/rpc/index.ts'
+import { type ClientOf, createClient, HypervisorService, loadTlsIdentity } from '../../sdk/rpc/index.ts'
 import { type EmulatorAddresses, CONNECTION_FILE } from '../testbed/index.ts'
-import { Output } from './output.ts'
+import { CommandFailure, EXIT, Output } from './output.ts'
 
 /** Folder of the emulator's state when --directory is not given. */
 export const DEFAULT_DIRECTORY = '.palimpsest'
@@ -54,7 +49,7 @@ export async function withSession(
   work: (session: Session) => Promise<void>,
 ): Promise<void> {
   const out = new Output({ json: flags.json === true })
-  const { address, identity } = resolve(flags)
+  const { address, identity } = targetOf(flags)
   const client = createClient(HypervisorService, { address, tls: loadTlsIdentity(identity) })
   try {
     await work({ client, out, directory: flags.directory })
@@ -63,20 +58,40 @@ export async function withSession(
   }
 }
 
-/** What the running emulator left in its folder. @throws PalimpsestError UNAVAILABLE when there is none */
+/** What the running emulator left in its folder. @throws CommandFailure when there is none */
 export function readConnection(directory: string): EmulatorAddresses {
   try {
     return JSON.parse(readFileSync(join(directory, CONNECTION_FILE), 'utf8')) as EmulatorAddresses
   } catch (cause) {
-    throw new PalimpsestError(
-      'UNAVAILABLE',
+    throw new CommandFailure(
+      EXIT.unavailable,
       `no running emulator was found in "${directory}": start one with "palimpsest up --directory ${directory}", or give --hypervisor and --identity`,
       { cause },
     )
   }
 }
 
-function resolve(flags: ConnectionFlags): { address: string; identity: string } {
+/** The socket at which an emulator or a platform answers that uses this folder, if one does. */
+export async function runningIn(directory: string): Promise<string | undefined> {
+  const known = [join(resolve(directory), 'run', 'host.sock')]
+  const file = join(directory, CONNECTION_FILE)
+  if (existsSync(file)) known.push(readConnection(directory).hypervisor.slice('unix:'.length))
+  for (const path of known) if (existsSync(path) && (await answers(path))) return path
+  return undefined
+}
+
+function answers(path: string): Promise<boolean> {
+  return new Promise((answer) => {
+    const socket = connect(path)
+    const done = (answered: boolean) => () => {
+      socket.destroy()
+      answer(answered)
+    }
+    socket.once('connect', done(true)).once('error', done(false))
+  })
+}
+
+function targetOf(flags: ConnectionFlags): { address: string; identity: string } {
   if (flags.hypervisor !== undefined && flags.identity !== undefined) {
     return { address: flags.hypervisor, identity: flags.identity }
   }

@@ -2,9 +2,12 @@
 // The `palimpsest` command. This file knows which commands there are and how errors become exit codes; each command
 // lives in a file of its own.
 
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Command, CommanderError } from 'commander'
 import { Refusal } from '../../sdk/attest/index.ts'
 import { grpcStatus, errorTable, PalimpsestError } from '../../sdk/rpc/index.ts'
+import { packageRoot } from '../testbed/index.ts'
 import { attackCommand } from './commands/attack.ts'
 import { auditCommand } from './commands/audit.ts'
 import { cloneCommand } from './commands/clone.ts'
@@ -18,7 +21,7 @@ import { emulatorCommand, hypervisorCommand, platformCommand, upCommand } from '
 import { vmCommand } from './commands/vm.ts'
 import { volumeCommand } from './commands/volume.ts'
 import { workerCommand } from './commands/worker.ts'
-import { EXIT, type ExitCode } from './output.ts'
+import { CommandFailure, EXIT, type ExitCode } from './output.ts'
 
 const HELP = `
 Start here:
@@ -27,21 +30,21 @@ Start here:
   palimpsest doctor                   what this machine offers, and whether an emulator runs
 
 Then, beside a running "palimpsest up":
-  palimpsest identity create vm-a     an identity for a VM
-  palimpsest vm create vm-a --memory 16MiB --identity-of vm-a
-  palimpsest policy learn --peer vm-b > policy-of-vm-a.json
+  palimpsest vm create vm-a --memory 16MiB              a VM, and an identity that owns it
+  palimpsest vm create vm-b --memory 16MiB --unmapped   room for a clone of its memory
+  palimpsest policy learn --peer vm-b > vm-a.json       what vm-a's plugin shall accept; it serves with this policy
+  palimpsest clone create a-to-b --source vm-a --destination vm-b --pages 16
 
 Exit codes: 0 done and as it should be; 1 a check found a difference or a refusal; 2 wrong command line or input file,
 nothing changed; 3 something needed can not be reached; 4 the other side refused, with the code that is printed.`
 
 function program(): Command {
-  return new Command('palimpsest')
+  const command = new Command('palimpsest')
     .description(
       'Attested, re-encrypting copy-on-write for encrypted virtual machines, on an emulated platform.',
     )
     .addHelpText('after', HELP)
-    .showHelpAfterError('(palimpsest --help shows the commands)')
-    .exitOverride()
+    .version(packageVersion(), '-V, --version', 'print the version')
     .addCommand(demoCommand())
     .addCommand(upCommand())
     .addCommand(emulatorCommand())
@@ -60,10 +63,24 @@ function program(): Command {
     .addCommand(auditCommand())
     .addCommand(attackCommand())
     .addCommand(doctorCommand())
+  throwEverywhere(command)
+  return command
+}
+
+/** Wrong options of a command inside another one are reported as those of the outermost: by an error, not an exit. */
+function throwEverywhere(command: Command): void {
+  command.exitOverride().showHelpAfterError('(add --help to see what is expected)')
+  for (const inner of command.commands) throwEverywhere(inner)
+}
+
+function packageVersion(): string {
+  const manifest = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8')) as { version: string }
+  return manifest.version
 }
 
 /** What an error means for a script. */
 function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof CommandFailure) return error.exitCode
   if (error instanceof Refusal) return EXIT.refused
   if (error instanceof PalimpsestError) {
     const { status } = errorTable[error.code]

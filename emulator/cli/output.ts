@@ -19,6 +19,18 @@ export const EXIT = {
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT]
 
+/** What this command itself has to say when it can not go on: no server was asked. */
+export class CommandFailure extends Error {
+  override readonly name = 'CommandFailure'
+  readonly exitCode: ExitCode
+
+  /** `message` says what was expected, what was found and what to do. */
+  constructor(exitCode: ExitCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.exitCode = exitCode
+  }
+}
+
 /** Where a command's results go. */
 export class Output {
   readonly json: boolean

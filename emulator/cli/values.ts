@@ -1,7 +1,11 @@
-// Values on the command line: sizes, hexadecimal bytes, PCR selections. Each says what it expected.
+// Values on the command line: sizes, hexadecimal bytes, PCR selections, identities. Each says what it expected.
 
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { InvalidArgumentError } from 'commander'
-import { fromHex } from '../../sdk/crypto/index.ts'
+import { fromHex, hex } from '../../sdk/crypto/index.ts'
+import { type Identity, readIdentity } from '../testbed/index.ts'
+import { CommandFailure, EXIT } from './output.ts'
 
 const UNITS: Readonly<Record<string, number>> = { '': 1, KiB: 1 << 10, MiB: 1 << 20, GiB: 1 << 30 }
 
@@ -47,4 +51,21 @@ export function selectionValue(text: string): { hash: number; pcrs: number[] } {
     throw new InvalidArgumentError('expected a bank and PCRs, like sha256:0,4,7')
   }
   return { hash, pcrs }
+}
+
+/** The identity of that name in the emulator's folder. @throws CommandFailure when there is none */
+export function knownIdentity(directory: string, name: string): Identity {
+  const folder = join(directory, 'identities', name)
+  if (existsSync(join(folder, 'certificate.pem'))) return readIdentity(folder)
+  const advice = `make it with "palimpsest identity create ${name}"`
+  throw new CommandFailure(
+    EXIT.usage,
+    `no identity "${name}" was found in ${join(directory, 'identities')}: ${advice}`,
+  )
+}
+
+/** A peer as a policy names it: the digest of an identity key, given as such or by the identity's name. */
+export function peerDigest(directory: string, peer: string): string {
+  if (/^[0-9a-fA-F]{64}$/.test(peer)) return peer.toLowerCase()
+  return hex(knownIdentity(directory, peer).key.publicKey.digest)
 }

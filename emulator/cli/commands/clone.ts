@@ -2,7 +2,7 @@
 
 import { Command } from 'commander'
 import { type ConnectionFlags, type Session, withConnection, withSession } from '../connection.ts'
-import { bytesText, table, timeText } from '../output.ts'
+import { bytesText, CommandFailure, EXIT, table, timeText } from '../output.ts'
 import { bigintValue } from '../values.ts'
 
 interface CreateFlags extends ConnectionFlags {
@@ -84,7 +84,7 @@ function storageOf(name: string, flags: CreateFlags) {
     } as const
   }
   if (flags.pages === undefined)
-    throw new TypeError('give --pages for a clone of memory, or --volume for one of a disk')
+    throw new CommandFailure(EXIT.usage, 'give --pages for a clone of memory, or --volume for one of a disk')
   const pair = { first: flags.from, second: flags.to ?? flags.from, count: flags.pages }
   return { case: 'memory', value: { pairs: [pair] } } as const
 }

@@ -8,10 +8,10 @@ import {
   type Identity,
   type IdentityRole,
   identityRoles,
-  readIdentity,
 } from '../../testbed/index.ts'
 import { withDirectory } from '../connection.ts'
-import { Output } from '../output.ts'
+import { CommandFailure, EXIT, Output } from '../output.ts'
+import { knownIdentity } from '../values.ts'
 
 interface IdentityFlags {
   readonly directory: string
@@ -31,8 +31,14 @@ export function identityCommand(): Command {
         new Option('--role <role>', 'what it may do at the host').choices([...identityRoles]).default('vm'),
       )
       .action((name: string, flags: IdentityFlags) => {
-        const authority = Authority.open(authorityFolder(flags))
-        print(authority.identity(name, flags.role ?? 'vm'), flags)
+        const wanted = flags.role ?? 'vm'
+        const made = Authority.open(authorityFolder(flags)).identity(checkedName(name), wanted)
+        if (made.role !== wanted)
+          throw new CommandFailure(
+            EXIT.usage,
+            `identity "${name}" exists as ${made.role}: choose another name`,
+          )
+        print(made, flags)
       }),
   )
   identity.addCommand(
@@ -40,7 +46,7 @@ export function identityCommand(): Command {
       .description('Show an identity: its digest is what policies name.')
       .argument('<name>', 'name of the identity')
       .action((name: string, flags: IdentityFlags) => {
-        print(readIdentity(join(authorityFolder(flags), name)), flags)
+        print(knownIdentity(flags.directory, name), flags)
       }),
   )
   identity.addCommand(
@@ -48,8 +54,8 @@ export function identityCommand(): Command {
       .description('Renew the certificate of an identity. Its key, and so its digest, stays the same.')
       .argument('<name>', 'name of the identity')
       .action((name: string, flags: IdentityFlags) => {
-        const authority = Authority.open(authorityFolder(flags))
-        print(authority.rotate(name), flags)
+        knownIdentity(flags.directory, name)
+        print(Authority.open(authorityFolder(flags)).rotate(name), flags)
       }),
   )
   return identity
@@ -57,6 +63,15 @@ export function identityCommand(): Command {
 
 function authorityFolder(flags: IdentityFlags): string {
   return join(flags.directory, 'identities')
+}
+
+/** A name that can be a folder's and stand in a certificate. @throws CommandFailure */
+function checkedName(name: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) return name
+  throw new CommandFailure(
+    EXIT.usage,
+    `a name expected 1 to 64 letters, digits, ".", "_" or "-", found "${name}"`,
+  )
 }
 
 function print(identity: Identity, flags: IdentityFlags): void {

@@ -6,6 +6,7 @@ import { explainPolicy, policyFile } from '../../../sdk/attest/index.ts'
 import { learnFrom } from '../../testbed/index.ts'
 import { type ConnectionFlags, readConnection, withConnection, withSession } from '../connection.ts'
 import { Output } from '../output.ts'
+import { peerDigest } from '../values.ts'
 
 interface LearnFlags extends ConnectionFlags {
   readonly peer?: string[]
@@ -19,7 +20,7 @@ export function policyCommand(): Command {
       .description(
         'Print a policy that accepts the running platform, its hypervisor, its worker and the named peers.',
       )
-      .option('--peer <digest...>', 'digest of a peer\'s identity key ("palimpsest identity show")')
+      .option('--peer <peer...>', 'peers to accept: names of identities, or digests of their keys')
       .option('--trust-anchor <file>', "the manufacturer's root certificate, PEM (default: of the folder)")
       .action(learn),
   )
@@ -39,7 +40,8 @@ export function policyCommand(): Command {
 async function learn(flags: LearnFlags): Promise<void> {
   await withSession(flags, async ({ client, directory }) => {
     const anchor = readFileSync(flags.trustAnchor ?? readConnection(directory).trustAnchor, 'utf8')
-    const { policy, warnings } = await learnFrom(client, [anchor], flags.peer ?? [])
+    const peers = (flags.peer ?? []).map((peer) => peerDigest(directory, peer))
+    const { policy, warnings } = await learnFrom(client, [anchor], peers)
     for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
     process.stdout.write(`${JSON.stringify(policy, undefined, 2)}\n`)
   })

@@ -4,7 +4,13 @@ import { join, resolve } from 'node:path'
 import { Command } from 'commander'
 import { runHypervisor } from '../../hypervisor/index.ts'
 import { runPlatform } from '../../platform/index.ts'
-import { createLogger, loadTlsIdentity, type LogLevel, onShutdown } from '../../../sdk/rpc/index.ts'
+import {
+  createLogger,
+  loadTlsIdentity,
+  type LogLevel,
+  onShutdown,
+  type Shutdown,
+} from '../../../sdk/rpc/index.ts'
 import {
   Authority,
   defaultHypervisorImage,
@@ -12,8 +18,8 @@ import {
   type EmulatorOptions,
   runEmulator,
 } from '../../testbed/index.ts'
-import { withDirectory } from '../connection.ts'
-import { bytesText, EXIT, Output } from '../output.ts'
+import { runningIn, withDirectory } from '../connection.ts'
+import { bytesText, CommandFailure, EXIT, Output } from '../output.ts'
 import { integerValue, sizeValue } from '../values.ts'
 
 interface RunFlags {
@@ -24,6 +30,7 @@ interface RunFlags {
   readonly memory: number
   readonly hypervisorImage?: string
   readonly logLevel: LogLevel
+  readonly untilInputEnds?: boolean
 }
 
 interface EmulatorFlags extends RunFlags {
@@ -44,6 +51,7 @@ function withPlatform(command: Command): Command {
     .option('--memory <size>', 'DRAM; memory is used for touched frames only', sizeValue, 1 << 30)
     .option('--hypervisor-image <file>', "hypervisor image to measure (default: the project's)")
     .option('--log-level <level>', 'debug, info, warn, error or silent', 'warn')
+    .option('--until-input-ends', 'stop when standard input ends: for programs that start this one')
 }
 
 function withEmulator(command: Command): Command {
@@ -73,6 +81,7 @@ export function emulatorCommand(): Command {
 
 async function runUntilStopped(flags: EmulatorFlags): Promise<void> {
   const out = new Output({ json: flags.json === true })
+  await requireUnused(flags.directory)
   const emulator = await runEmulator(emulatorOptions(flags))
   const { addresses } = emulator
   out.result({ ready: true, ...addresses }, () => [
@@ -89,6 +98,25 @@ async function runUntilStopped(flags: EmulatorFlags): Promise<void> {
     process.stderr.write(`palimpsest: the hypervisor ended by itself: ${reason}\n`)
     return shutdown.now(EXIT.unavailable)
   })
+  if (flags.untilInputEnds === true) stopWithInput(shutdown)
+}
+
+/** A program that starts this one and is killed can not stop it, but its end of the pipe closes. */
+function stopWithInput(shutdown: Shutdown): void {
+  process.stdin.once('close', () => {
+    void shutdown.now(EXIT.ok)
+  })
+  process.stdin.resume()
+}
+
+/** Two platforms on one state would spoil its TPM, so the second one does not even start. @throws CommandFailure */
+async function requireUnused(directory: string): Promise<void> {
+  const address = await runningIn(directory)
+  if (address === undefined) return
+  throw new CommandFailure(
+    EXIT.refused,
+    `an emulator runs in "${directory}" already (${address}): stop it, or give another --directory`,
+  )
 }
 
 function emulatorOptions(flags: EmulatorFlags): EmulatorOptions {
@@ -118,6 +146,7 @@ export function platformCommand(): Command {
     .action(async (flags: RunFlags) => {
       const out = new Output({ json: flags.json === true })
       const directory = resolve(flags.directory)
+      await requireUnused(directory)
       const authority = Authority.open(join(directory, 'identities'))
       const hypervisor = authority.identity('hypervisor', 'hypervisor')
       const platform = await runPlatform({
@@ -142,7 +171,8 @@ export function platformCommand(): Command {
         ...Object.entries(where).map(([name, value]) => `${name.padEnd(20)} ${value}`),
         'ready; Ctrl-C stops it',
       ])
-      onShutdown([{ name: 'platform', close: () => platform.close() }])
+      const shutdown = onShutdown([{ name: 'platform', close: () => platform.close() }])
+      if (flags.untilInputEnds === true) stopWithInput(shutdown)
     })
 }
 

@@ -3,9 +3,19 @@
 import { Command } from 'commander'
 import { hex } from '../../../sdk/crypto/index.ts'
 import { Authority, readIdentity } from '../../testbed/index.ts'
-import { type ConnectionFlags, readConnection, withConnection, withSession } from '../connection.ts'
+import type { Mapping } from '../../../sdk/rpc/index.ts'
+import {
+  type ConnectionFlags,
+  readConnection,
+  type Session,
+  withConnection,
+  withSession,
+} from '../connection.ts'
 import { bytesText, table } from '../output.ts'
 import { sizeValue } from '../values.ts'
+
+/** Pages of a memory map that one call asks for. */
+const PAGES_PER_CALL = 65_536
 
 interface CreateFlags extends ConnectionFlags {
   readonly memory: number
@@ -84,11 +94,22 @@ async function list(flags: ConnectionFlags): Promise<void> {
   })
 }
 
+/** All mappings of a VM, some at a time. @throws PalimpsestError UNKNOWN_VM */
+async function memoryMap(client: Session['client'], vm: string, memoryBytes: bigint): Promise<Mapping[]> {
+  const mappings: Mapping[] = []
+  let index = 0n
+  do {
+    mappings.push(...(await client.getMemoryMap({ vm, index, count: PAGES_PER_CALL })).mappings)
+    index += BigInt(PAGES_PER_CALL)
+  } while (index * 4096n < memoryBytes)
+  return mappings
+}
+
 async function show(name: string, flags: ConnectionFlags): Promise<void> {
   await withSession(flags, async ({ client, out }) => {
     const { vms } = await client.listVms({})
     const vm = vms.find((candidate) => candidate.vm === name)
-    const { mappings } = await client.getMemoryMap({ vm: name, index: 0n, count: 65_536 })
+    const mappings = await memoryMap(client, name, vm?.memoryBytes ?? 0n)
     out.result({ vm, mappings }, () => [
       `${name}: ${bytesText(Number(vm?.memoryBytes ?? 0n))}, owner ${hex(vm?.owner ?? new Uint8Array())}`,
       `${String(mappings.length)} pages mapped, ${String(mappings.filter((mapping) => !mapping.writable).length)} of them read-only`,

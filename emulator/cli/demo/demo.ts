@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { loadFirmware } from '../../platform/index.ts'
 import { type Identity, startTestbed, type Testbed } from '../../testbed/index.ts'
+import { onShutdown } from '../../../sdk/rpc/index.ts'
 import type { Output } from '../output.ts'
 import { bytesText, table, timeText } from '../output.ts'
 import { peakMemory, processorTime } from './processes.ts'
@@ -71,10 +72,13 @@ export class Demo {
       ...(this.#options.firmware === undefined ? {} : { firmware: this.#options.firmware }),
       ...(this.#options.directory === undefined ? {} : { directory: this.#options.directory }),
     })
+    // Ended from outside, the demo takes its processes and its folder with it.
+    const shutdown = onShutdown([{ name: 'testbed', close: () => bed.close() }])
     try {
       await this.#measure(bed)
       return await this.#withVms(bed)
     } finally {
+      shutdown.cancel()
       await bed.close()
     }
   }
@@ -180,13 +184,14 @@ export class Demo {
     const secondFrame = await frameOf(bed, 'destination', page)
     const { receipts } = await bed.hypervisor.listReceipts({ clone: 'memory' })
     const writers = await writersOf(bed, secondFrame)
+    const worker = (await bed.hypervisor.getWorker({})).status?.vm ?? 'unknown'
     this.#timeline.step(
       'one store of the destination faulted, was copied and landed',
       `frame ${firstFrame.toString()} -> frame ${secondFrame.toString()}`,
     )
     this.#check(receipts.length === 1, 'one store made one copy session and one receipt')
     this.#check(
-      writers.join(', ') === 'copy, store',
+      writers.join(', ') === `${worker} copy, destination store`,
       'the write log shows the worker, then the store, on the second block',
     )
     this.#check(
@@ -370,5 +375,5 @@ async function ciphertextOf(bed: Testbed, frame: bigint): Promise<Buffer> {
 
 async function writersOf(bed: Testbed, frame: bigint): Promise<string[]> {
   const { entries } = await bed.hypervisor.getWriteLog({ since: 1n, frame })
-  return entries.filter((entry) => entry.cause !== 'scrub').map((entry) => entry.cause)
+  return entries.filter((entry) => entry.cause !== 'scrub').map((entry) => `${entry.writer} ${entry.cause}`)
 }

@@ -32,8 +32,10 @@ export class VmHandle {
     const handle = new VmHandle(child)
     const lines = createInterface({ input: child.stdout })
     await new Promise<void>((resolve, reject) => {
-      child.once('exit', (code) => {
-        reject(new Error(`the process of ${setup.vm} ended with ${String(code)} before it was ready`))
+      child.once('exit', (code, signal) => {
+        const gone = new Error(`the process of ${setup.vm} ended with ${String(code ?? signal)}`)
+        reject(gone)
+        handle.#lost(gone)
       })
       lines.on('line', (line) => {
         handle.#take(JSON.parse(line) as VmLine, resolve)
@@ -59,6 +61,12 @@ export class VmHandle {
 
   close(): Promise<void> {
     return endProcess(this.#child)
+  }
+
+  /** Nobody answers any more. */
+  #lost(gone: Error): void {
+    for (const { reject } of this.#waiting.values()) reject(gone)
+    this.#waiting.clear()
   }
 
   #take(line: VmLine, ready: () => void): void {
