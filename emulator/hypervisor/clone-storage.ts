@@ -56,6 +56,8 @@ export interface CloneStorage {
   readonly blocks: bigint
   /** Blocks that the destination has of its own. */
   readonly copied: bigint
+  /** Whether blocks are shared, or may be: then the clone must not be forgotten before it is finished or discarded. */
+  readonly isShared: boolean
   /** Pairs that are still to be copied; all of them before `share`. */
   pairs(): readonly RangePair[]
   /** Sets aside what a registration needs. @throws PalimpsestError with nothing set aside. */

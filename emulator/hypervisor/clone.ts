@@ -118,17 +118,12 @@ export class Clone implements CloneLink {
     })
   }
 
-  /** The first registration, and the moment of the clone. @throws PalimpsestError with nothing changed. */
-  async begin(): Promise<void> {
-    const statement = await this.#registrar.approve(this.#subject)
-    const live = await this.#registrar.register(this.#subject, this.#nextRegistration())
-    try {
-      await this.storage.share(live.terms, statement)
-    } catch (error) {
-      await this.#registrar.end(this.#subject, live.terms, asError(error).code)
-      throw error
-    }
-    this.#becomeLive(live)
+  /**
+   * The first registration, and the moment of the clone.
+   * @throws PalimpsestError with nothing changed; unless blocks are shared by then: the clone stalls and goes on later.
+   */
+  begin(): Promise<void> {
+    return this.#step(() => this.#begin())
   }
 
   /** A clone of an earlier host process: it has no registration, and gets one as soon as it can. */
@@ -188,6 +183,7 @@ export class Clone implements CloneLink {
 
   /** A full round, because somebody asked. @throws PalimpsestError why it failed; the clone stalls then. */
   async renew(): Promise<string> {
+    this.#requireBegun()
     this.#refuseFinished()
     await this.#step(async () => {
       await this.#end('RENEWED', 'a new registration was asked for')
@@ -199,6 +195,7 @@ export class Clone implements CloneLink {
 
   /** Ends the registration; the clone stalls until `renew`. */
   async revoke(): Promise<void> {
+    this.#requireBegun()
     this.#refuseFinished()
     this.#final = true
     await this.#step(() => this.#end('REVOKED', 'its registration was revoked'))
@@ -206,6 +203,7 @@ export class Clone implements CloneLink {
 
   /** Ends everything; the object is of no use afterwards. */
   async delete(): Promise<void> {
+    this.#requireBegun()
     this.#final = true
     clearTimeout(this.#timer)
     await this.#step(async () => {
@@ -231,6 +229,22 @@ export class Clone implements CloneLink {
     return this.#lastRegistration
   }
 
+  async #begin(): Promise<void> {
+    const statement = await this.#registrar.approve(this.#subject)
+    const live = await this.#registrar.register(this.#subject, this.#nextRegistration())
+    try {
+      await this.storage.share(live.terms, statement)
+    } catch (thrown) {
+      const error = asError(thrown)
+      await this.#registrar.end(this.#subject, live.terms, error.code)
+      if (this.storage.isShared) this.#failed(error)
+      throw thrown
+    }
+    // A volume without blocks is finished by the time it is cloned.
+    if (this.#state === 'finished') await this.#registrar.end(this.#subject, live.terms, 'finished')
+    else this.#becomeLive(live)
+  }
+
   #becomeLive(live: LiveRegistration): void {
     this.#live = live
     this.#state = 'live'
@@ -244,6 +258,15 @@ export class Clone implements CloneLink {
     if (this.#state === 'finished') return
     this.#state = 'stalled'
     this.#reason = reason
+  }
+
+  /** What is asked for while plugins and worker are being asked would be overtaken by their answers. */
+  #requireBegun(): void {
+    if (this.#state !== 'registering') return
+    throw new PalimpsestError(
+      'STATE',
+      `clone ${this.name} is being registered: wait until it is live or refused`,
+    )
   }
 
   #refuseFinished(): void {
@@ -272,12 +295,15 @@ export class Clone implements CloneLink {
     try {
       this.#becomeLive(await this.#registrar.register(this.#subject, this.#nextRegistration()))
     } catch (thrown) {
-      const error = asError(thrown)
-      this.#final = !passing.has(error.code) || error.metadata.refusedBy === 'plugin'
-      this.#stall(`${error.code}: ${error.message}`)
-      if (!this.#final) this.#tryLater()
+      this.#failed(asError(thrown))
       throw thrown
     }
+  }
+
+  #failed(error: PalimpsestError): void {
+    this.#final = !passing.has(error.code) || error.metadata.refusedBy === 'plugin'
+    this.#stall(`${error.code}: ${error.message}`)
+    if (!this.#final) this.#tryLater()
   }
 
   #tryLater(): void {

@@ -75,7 +75,11 @@ export class Clones {
     return byName.map((clone) => clone.view)
   }
 
-  /** Makes a clone; returns when its registration is live. @throws PalimpsestError with nothing shared. */
+  /**
+   * Makes a clone; returns when its registration is live.
+   * @throws PalimpsestError with nothing shared and no clone made; when sharing itself broke off, the clone stays and
+   * stalls, so that it can be renewed or deleted.
+   */
   async create(request: CreateCloneRequest): Promise<Clone> {
     const name = checkName('clone', request.clone)
     const { source, destination } = request
@@ -92,8 +96,10 @@ export class Clones {
     try {
       await clone.begin()
     } catch (error) {
-      this.#clones.delete(name)
-      clone.stop()
+      if (!clone.storage.isShared) {
+        this.#clones.delete(name)
+        clone.stop()
+      }
       throw error
     }
     return clone
@@ -132,7 +138,6 @@ export class Clones {
   /** Deletes a clone. Blocks that were never copied are lost to the destination. */
   async delete(name: string): Promise<void> {
     const clone = this.get(name)
-    this.#requireBegun(clone)
     await clone.delete()
     this.#clones.delete(name)
   }
@@ -282,15 +287,6 @@ export class Clones {
       'PLUGIN_UNAVAILABLE',
       `expected the ${missing.join(' and the ')} to be attached: start it`,
     )
-  }
-
-  #requireBegun(clone: Clone): void {
-    if (clone.live() === undefined && clone.state === 'registering') {
-      throw new PalimpsestError(
-        'STATE',
-        `clone ${clone.name} is being registered: wait until it is live or refused`,
-      )
-    }
   }
 }
 

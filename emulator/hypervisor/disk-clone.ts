@@ -61,6 +61,10 @@ export class DiskClone implements CloneStorage {
     this.#queue = new CopyQueue(work, { batch: batchBlocks, inFlight: sessionsInFlight })
   }
 
+  get isShared(): boolean {
+    return this.#isShared
+  }
+
   get copied(): bigint {
     return this.#isShared ? this.blocks - this.#foreign : 0n
   }

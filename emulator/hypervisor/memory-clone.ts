@@ -22,6 +22,12 @@ import type { SharedFrame, SharedPages } from './memory-shares.ts'
 const batchBlocks = 256
 const sessionsInFlight = 4
 
+/** What the platform is asked to share. */
+interface Sharing {
+  readonly statement: Uint8Array
+  readonly pairs: readonly RangePair[]
+}
+
 /** The memory of one clone. */
 export class MemoryClone implements CloneStorage, SharedPages {
   readonly kind = 'memory-page'
@@ -42,6 +48,8 @@ export class MemoryClone implements CloneStorage, SharedPages {
   readonly #queues: Readonly<Record<Role, CopyQueue>>
   /** Whether the clone has begun: its pages are shared. */
   #isShared = false
+  /** What the platform was asked to share, until it is certain what became of it and both sides' maps say so. */
+  #sharing: Sharing | undefined
 
   constructor(pairs: RangeMap, link: CloneLink, host: MemoryHost) {
     this.#pairs = pairs
@@ -59,6 +67,10 @@ export class MemoryClone implements CloneStorage, SharedPages {
 
   get blocks(): bigint {
     return this.#pairs.size
+  }
+
+  get isShared(): boolean {
+    return this.#isShared || this.#sharing !== undefined
   }
 
   get copied(): bigint {
@@ -113,6 +125,7 @@ export class MemoryClone implements CloneStorage, SharedPages {
   }
 
   async prepare(registration: string): Promise<Terms> {
+    if (this.#sharing && this.#frames) await this.#goOnSharing(this.#sharing, this.#frames)
     const pairs = this.pairs()
     this.#frames ??= this.#currentFrames()
     const frames = this.#frames
@@ -132,14 +145,13 @@ export class MemoryClone implements CloneStorage, SharedPages {
       return { ...terms, storage: { case: 'memory', value: { sourceFrames, destinationPool, sourcePool } } }
     } catch (error) {
       await this.#giveBack(registration, pools)
-      if (!this.#isShared) this.#frames = undefined
+      if (!this.isShared) this.#frames = undefined
       throw error
     }
   }
 
   async share(terms: Terms, statement: Uint8Array): Promise<void> {
-    const { source: owner, destination: peer } = this
-    await this.#host.gates.exclusive(owner, async () => {
+    await this.#host.gates.exclusive(this.source, async () => {
       const frames = this.#frames
       if (frames === undefined || !this.#framesAreCurrent(frames)) {
         this.#frames = undefined
@@ -148,22 +160,10 @@ export class MemoryClone implements CloneStorage, SharedPages {
           'the source pages moved while the clone was registered: try again',
         )
       }
-      await this.#host.platform.shareFrames({ owner, peer, pairs: terms.pairs, statement })
-      for (const { first, second, count } of this.#pairs.pairs) {
-        this.#destinationPages.add({ first: second, count })
-        this.#sourcePages.add({ first, count })
-      }
-      this.#isShared = true
-      this.#host.shares.add(this)
-      await this.#host.maps.set(owner, readOnly(frames.pairs))
-      const destination = this.#pairs.pairs.flatMap((pair) =>
-        frames.withinFirst(pair).map((run) => ({
-          first: pair.second + (run.first - pair.first),
-          second: run.second,
-          count: run.count,
-        })),
-      )
-      await this.#host.maps.set(peer, readOnly(destination))
+      this.#sharing = { statement, pairs: terms.pairs }
+      await this.#shareThere(this.#sharing, frames)
+      this.#begun()
+      await this.#mapShared(frames)
     })
   }
 
@@ -171,7 +171,7 @@ export class MemoryClone implements CloneStorage, SharedPages {
     if (terms.pools === undefined) return
     const landed = await this.#giveBack(terms.registration, terms.pools)
     if (!this.#isShared) {
-      this.#frames = undefined
+      if (this.#sharing === undefined) this.#frames = undefined
       return
     }
     for (const role of ['source', 'destination'] as const) {
@@ -236,6 +236,9 @@ export class MemoryClone implements CloneStorage, SharedPages {
   }
 
   async discard(): Promise<void> {
+    if (this.#sharing && this.#frames && !this.#isShared && (await this.#isSharedThere(this.#frames)))
+      this.#begun()
+    this.#sharing = undefined
     if (!this.#isShared) return
     this.abandoned = this.#destinationPages.size > 0n
     const pages = this.#destinationPages.runs().flatMap((run) => [...expandRanges([run])])
@@ -257,6 +260,69 @@ export class MemoryClone implements CloneStorage, SharedPages {
       await this.#switch('source', pages)
     }
     this.#host.shares.prune()
+  }
+
+  /** Takes up a sharing that broke off. */
+  async #goOnSharing(sharing: Sharing, frames: RangeMap): Promise<void> {
+    await this.#host.gates.exclusive(this.source, async () => {
+      if (!this.#isShared) {
+        if (!(await this.#isSharedThere(frames))) {
+          const { source: owner, destination: peer } = this
+          await this.#host.platform.shareFrames({ owner, peer, ...sharing })
+        }
+        this.#begun()
+      }
+      await this.#mapShared(frames)
+    })
+  }
+
+  /** Maps what is shared on both sides. */
+  async #mapShared(frames: RangeMap): Promise<void> {
+    const { maps } = this.#host
+    const firsts = this.#sourcePages.runs().flatMap((run) => frames.withinFirst(run))
+    await maps.set(this.source, readOnly(firsts))
+    const seconds = this.#destinationPages
+      .runs()
+      .flatMap((run) => this.#pairs.withinSecond(run))
+      .flatMap((pair) =>
+        frames.withinFirst(pair).map((run) => ({ ...run, first: pair.second + (run.first - pair.first) })),
+      )
+    await maps.set(this.destination, readOnly(seconds))
+    this.#sharing = undefined
+  }
+
+  /** Has the platform share the frames. Without its answer, its ownership table tells what became of it. */
+  async #shareThere({ statement, pairs }: Sharing, frames: RangeMap): Promise<void> {
+    const { source: owner, destination: peer } = this
+    try {
+      await this.#host.platform.shareFrames({ owner, peer, pairs, statement })
+    } catch (error) {
+      const isShared = await this.#isSharedThere(frames).catch(() => undefined)
+      if (isShared === true) return
+      if (isShared === false) this.#sharing = undefined
+      throw error
+    }
+  }
+
+  /** Whether the platform has shared the frames: it shares all of them or none. */
+  async #isSharedThere(frames: RangeMap): Promise<boolean> {
+    const [pair] = this.#pairs.pairs
+    const frame = pair && frames.toSecond(pair.first)
+    if (pair === undefined || frame === undefined) return false
+    const { rows } = await this.#host.platform.describeFrames({ frames: [frame], includeTotals: false })
+    return rows.some(({ sharers }) =>
+      sharers.some(({ vm, index }) => vm === this.destination && index === pair.second),
+    )
+  }
+
+  /** The frames are shared: from now on their pages count as names of them. */
+  #begun(): void {
+    for (const { first, second, count } of this.#pairs.pairs) {
+      this.#destinationPages.add({ first: second, count })
+      this.#sourcePages.add({ first, count })
+    }
+    this.#isShared = true
+    this.#host.shares.add(this)
   }
 
   #vm(role: Role): string {

@@ -5,6 +5,7 @@ import type { CloneStorage, Terms } from '../../../../emulator/hypervisor/clone-
 import { HypercallLog } from '../../../../emulator/hypervisor/logs.ts'
 import { Registrar, type RegistrarHost } from '../../../../emulator/hypervisor/registrar.ts'
 import { PalimpsestError, type Role, silentLogger } from '../../../../sdk/rpc/index.ts'
+import { Deferred } from '../../../../emulator/hypervisor/waiting.ts'
 import { settled } from './fakes.ts'
 
 type Ask = RegistrarHost['relay']['ask']
@@ -16,6 +17,9 @@ class Stage {
   readonly refusals = new Map<string, PalimpsestError>()
   attachments: Record<Role, object> = { source: {}, destination: {} }
   left = 4n
+  isShared = false
+  /** What the source plugin waits for before it answers whether it agrees. */
+  agreement: Promise<void> = Promise.resolve()
   readonly clone: Clone
 
   constructor() {
@@ -35,12 +39,16 @@ class Stage {
   }
 
   #storage(): CloneStorage {
+    const isShared = (): boolean => this.isShared
     const pairs = () => (this.left > 0n ? [{ first: 0n, second: 8n, count: this.left }] : [])
     return {
       kind: 'memory-page',
       volumes: { source: '', destination: '' },
       blocks: 4n,
       copied: 0n,
+      get isShared() {
+        return isShared()
+      },
       pairs,
       prepare: (registration) => {
         this.#step('prepare')
@@ -71,14 +79,16 @@ class Stage {
         return Promise.reject(error instanceof Error ? error : new Error('unknown'))
       }
     }
-    const ask = ((side: { role: Role }, kind: string) =>
-      answered(`${side.role} ${kind}`, {
+    const ask = (async (side: { role: Role }, kind: string) => {
+      if (kind === 'copyRequested') await this.agreement
+      return answered(`${side.role} ${kind}`, {
         shareStatement: Uint8Array.of(5),
         challenge: new Uint8Array(),
         selection: { hash: 11, pcrs: [0] },
         qualifyingData: new Uint8Array(32),
         grants: [],
-      })) as unknown as Ask
+      })
+    }) as unknown as Ask
     return new Registrar({
       platform: {
         getFirmware: () => Promise.resolve({ firmware: undefined, image: new Uint8Array() }),
@@ -146,6 +156,47 @@ describe('a registration', () => {
       expect(stage.clone.live()).toBeUndefined()
     },
   )
+})
+
+describe('a clone whose sharing broke off', () => {
+  it('stalls when blocks may be shared, and goes on when it is renewed', async () => {
+    const stage = new Stage()
+    stage.isShared = true
+    stage.refusals.set('share', new PalimpsestError('INTERNAL', 'no maps'))
+    await expect(stage.clone.begin()).rejects.toMatchObject({ code: 'INTERNAL' })
+    expect(stage.trace).toContain('closeRegistration')
+    expect(stage.clone.view).toMatchObject({ state: 'stalled', reason: 'INTERNAL: no maps' })
+    await stage.clone.renew()
+    expect(stage.clone.state).toBe('live')
+  })
+})
+
+describe('a clone that is being registered', () => {
+  it('is neither renewed, revoked nor deleted: one registration is made', async () => {
+    const stage = new Stage()
+    const agreed = new Deferred<undefined>()
+    stage.agreement = agreed.promise
+    const begun = stage.clone.begin()
+    for (const ask of ['renew', 'revoke', 'delete'] as const) {
+      await expect(stage.clone[ask]()).rejects.toMatchObject({ code: 'STATE' })
+    }
+    agreed.resolve(undefined)
+    await begun
+    expect(stage.trace.filter((step) => step === 'prepare')).toHaveLength(1)
+    expect(stage.clone.state).toBe('live')
+  })
+
+  it('is finished, not live, when there was nothing to copy', async () => {
+    const stage = new Stage()
+    const { storage } = stage.clone
+    vi.spyOn(storage, 'share').mockImplementation(() => {
+      stage.clone.finished()
+      return Promise.resolve()
+    })
+    await stage.clone.begin()
+    expect(stage.clone.view).toMatchObject({ state: 'finished', registration: '' })
+    expect(stage.trace).toContain('closeRegistration')
+  })
 })
 
 describe('a clone that lost its registration', () => {

@@ -63,6 +63,14 @@ class Host {
   }
 
   async start(): Promise<void> {
+    await this.populate()
+    const terms = await this.register()
+    await this.clone.share(terms, new Uint8Array())
+    this.live = { terms, leaseUntil: 1n }
+  }
+
+  /** Gives the source its pages. */
+  async populate(): Promise<void> {
     this.frames.release(0n, BigInt(dramFrames))
     this.frames.allocate(pages)
     await this.platform.assignFrames({ vm: source, runs: [{ index: 0n, frame: 0n, count: pages }] })
@@ -72,9 +80,6 @@ class Host {
       writable: true,
     }))
     await this.maps.set(source, own)
-    const terms = await this.register()
-    await this.clone.share(terms, new Uint8Array())
-    this.live = { terms, leaseUntil: 1n }
   }
 
   async register(): Promise<LiveRegistration['terms']> {
@@ -214,6 +219,75 @@ describe('a clone of memory', () => {
     expect(steps.at(-1)).toBe(pages)
     expect(host.worker.copied).toBe(Number(pages))
     expect(host.isFinished).toBe(true)
+  })
+})
+
+describe('when sharing breaks off', () => {
+  const lost = new PalimpsestError('UNAVAILABLE', 'the connection broke')
+  let terms: LiveRegistration['terms']
+  beforeEach(async () => {
+    host = new Host()
+    await host.populate()
+    terms = await host.register()
+  })
+
+  async function renewed(): Promise<void> {
+    await host.clone.settle(terms)
+    host.live = { terms: await host.register(), leaseUntil: 2n }
+    host.clone.resume()
+    expect(host.platform.calls.filter((call) => call === 'share')).toHaveLength(1)
+    expect(host.platform.mapping(source, 3n)).toMatchObject({ frame: 3n, writable: false })
+    expect(host.platform.mapping(destination, 103n)).toMatchObject({ frame: 3n, writable: false })
+    await host.write(destination, 103n)
+    await host.write(source, 4n)
+  }
+
+  it.each([source, destination])(
+    'maps of %s that were not set are set by the next registration',
+    async (vm) => {
+      const set = host.platform.setMappings
+      host.platform.setMappings = (request) => (request.vm === vm ? Promise.reject(lost) : set(request))
+      await expect(host.clone.share(terms, new Uint8Array())).rejects.toBe(lost)
+      expect(host.clone.isShared).toBe(true)
+      host.platform.setMappings = set
+      await renewed()
+    },
+  )
+
+  it('an answer that is lost is looked up', async () => {
+    const share = host.platform.shareFrames
+    host.platform.shareFrames = (request) => share(request).then(() => Promise.reject(lost))
+    await host.clone.share(terms, new Uint8Array())
+    expect(host.clone.isShared).toBe(true)
+    await renewed()
+  })
+
+  it.each([true, false])('what can not be looked up is found out later (shared: %s)', async (isShared) => {
+    const { shareFrames, describeFrames } = host.platform
+    host.platform.shareFrames = async (request) => {
+      if (isShared) await shareFrames(request)
+      throw lost
+    }
+    host.platform.describeFrames = () => Promise.reject(lost)
+    await expect(host.clone.share(terms, new Uint8Array())).rejects.toBe(lost)
+    expect(host.clone.isShared).toBe(true)
+    Object.assign(host.platform, { shareFrames, describeFrames })
+    await renewed()
+  })
+
+  it('a refusal leaves nothing shared', async () => {
+    host.platform.shareFrames = () => Promise.reject(new PalimpsestError('REFUSED_PEER', 'no'))
+    await expect(host.clone.share(terms, new Uint8Array())).rejects.toMatchObject({ code: 'REFUSED_PEER' })
+    expect(host.clone.isShared).toBe(false)
+  })
+
+  it('a clone that is deleted then has its frames come back with its VMs', async () => {
+    host.platform.setMappings = () => Promise.reject(lost)
+    await expect(host.clone.share(terms, new Uint8Array())).rejects.toBe(lost)
+    host.platform.setMappings = () => Promise.resolve({})
+    await host.clone.discard()
+    expect(host.clone.abandoned).toBe(true)
+    expect(host.shares.vmEnded(destination).shared.size).toBe(Number(pages))
   })
 })
 
