@@ -27,6 +27,8 @@ const LONGEST_RUN_DIRECTORY = 80
 /** Time for the hypervisor and its worker to come up, and between looks. */
 const START_MS = 30_000
 const POLL_MS = 20
+/** By how much the platform waits longer than the hypervisor, which is to say why an access failed. */
+const STALL_MARGIN_MS = 60_000
 
 /** What to run. */
 export interface EmulatorOptions {
@@ -93,6 +95,9 @@ export async function runEmulator(options: EmulatorOptions): Promise<Emulator> {
     memoryBytes: options.memoryBytes,
     ...(options.firmware === undefined ? {} : { firmwarePath: options.firmware }),
     ...(options.firmwareManifest === undefined ? {} : { manifestPath: options.firmwareManifest }),
+    ...(options.stallTimeoutMs === undefined
+      ? {}
+      : { stallTimeoutMs: options.stallTimeoutMs + STALL_MARGIN_MS }),
     hypervisorImagePath: options.hypervisorImage ?? defaultHypervisorImage(),
     operatorCaPem: authority.caPem,
     hostIdentity: authority.identity('platform', 'hypervisor').tls,

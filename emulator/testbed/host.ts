@@ -111,6 +111,7 @@ async function startLiar(directory: string, options: HostOptions): Promise<Host>
 function platformFlags(directory: string, options: HostOptions): string[] {
   return [
     '--json',
+    '--until-input-ends',
     ...flag('--directory', directory),
     ...flag('--memory', options.memoryBytes ?? 256 << 20),
     ...flag('--firmware', options.firmware),

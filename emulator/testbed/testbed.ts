@@ -34,14 +34,18 @@ export interface TestbedOptions extends HostOptions {
  */
 export async function startTestbed(options: TestbedOptions = {}): Promise<Testbed> {
   const directory = options.directory ?? mkdtempSync(join(tmpdir(), 'palimpsest-'))
-  const host = await startHost(directory, options)
+  const keep = options.directory !== undefined
+  const host = await startHost(directory, options).catch((error: unknown) => {
+    if (!keep) rmSync(directory, { recursive: true, force: true })
+    throw error
+  })
   const authority = Authority.open(host.addresses.authority)
   const operator = authority.identity('operator', 'operator')
   const hypervisor = createClient(HypervisorService, {
     address: host.addresses.hypervisor,
     tls: operator.tls,
   })
-  return new Testbed({ directory, keep: options.directory !== undefined, host, authority, hypervisor })
+  return new Testbed({ directory, keep, host, authority, hypervisor })
 }
 
 /** A running testbed; see {@link startTestbed}. */

@@ -60,8 +60,6 @@ export interface AppraisalInput {
   readonly approved: Approved
   /** launch report of the other side's VM, COSE_Sign1 */
   readonly peerReport: Uint8Array
-  /** launch report of the VM that judges; checked when given */
-  readonly ownReport?: Uint8Array
   readonly delivery: Delivery
   /** the `clock` of the last appraisal of this platform; absent the first time */
   readonly clock?: ClockState
@@ -117,7 +115,6 @@ export interface Appraisal {
 export interface Findings {
   worker?: LaunchReport
   peer?: LaunchReport
-  own?: LaunchReport
   quotedClock?: TPMS_CLOCK_INFO
   quotedPcrDigest?: Uint8Array
   /** TPM_ALG of the quote's signing scheme, which is also the hash of the PCR digest */

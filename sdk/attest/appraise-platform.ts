@@ -13,7 +13,7 @@ import {
   unmarshal,
 } from '../tpm2/index.ts'
 import type { AppraisalInput, Findings } from './appraisal.ts'
-import { otherRole, roles } from './binding.ts'
+import { otherRole } from './binding.ts'
 import { anchorsOf, type EnrolmentRecord } from './enrolment.ts'
 import type { Policy } from './policy.ts'
 import { Refusal, refuseAs } from './refusal.ts'
@@ -28,7 +28,7 @@ export const EVIDENCE_LIMITS = {
 } as const
 
 /** Every part is within bounds before any is parsed. Throws Refusal REFUSED_SIZE. */
-export function checkSizes({ delivery, peerReport, ownReport }: AppraisalInput): string {
+export function checkSizes({ delivery, peerReport }: AppraisalInput): string {
   const { measurement, quote, eventLog, firmwareManifest, workerReport } = delivery
   if (measurement.length !== 32) throw tooLong('measurement', '32', measurement)
   checkSize('quote', quote.attest, EVIDENCE_LIMITS.attest)
@@ -37,7 +37,6 @@ export function checkSizes({ delivery, peerReport, ownReport }: AppraisalInput):
   checkSize('firmware manifest', firmwareManifest, EVIDENCE_LIMITS.firmwareManifest)
   checkSize('worker report', workerReport, EVIDENCE_LIMITS.report)
   checkSize('peer report', peerReport, EVIDENCE_LIMITS.report)
-  if (ownReport !== undefined) checkSize('own report', ownReport, EVIDENCE_LIMITS.report)
   return `event log of ${String(eventLog.length)} bytes`
 }
 
@@ -137,20 +136,18 @@ function quoteSigner(attest: Uint8Array): Uint8Array | undefined {
   }
 }
 
-function reportsOf({ delivery, peerReport, ownReport }: AppraisalInput): [string, Uint8Array][] {
-  const reports: [string, Uint8Array][] = [
+function reportsOf({ delivery, peerReport }: AppraisalInput): [string, Uint8Array][] {
+  return [
     ['worker report', delivery.workerReport],
     ['peer report', peerReport],
   ]
-  return ownReport === undefined ? reports : [...reports, ['own report', ownReport]]
 }
 
 /** Every report is signed by the platform's report key. Throws Refusal REFUSED_SIGNATURE. */
 export function verifyReports(input: AppraisalInput, findings: Findings): string {
-  const { enrolment, delivery, peerReport, ownReport } = input
+  const { enrolment, delivery, peerReport } = input
   findings.worker = verifyReport('worker report', delivery.workerReport, enrolment)
   findings.peer = verifyReport('peer report', peerReport, enrolment)
-  if (ownReport !== undefined) findings.own = verifyReport('own report', ownReport, enrolment)
   return `report key ${hex(enrolment.reportKey.digest)}`
 }
 
@@ -165,15 +162,12 @@ export function verifyReport(
   )
 }
 
-/** The terms cite the reports that were judged. Throws Refusal REFUSED_BINDING. */
-export function checkReportDigests({ open, role, peerReport, ownReport }: AppraisalInput): void {
-  const reports = { [role]: ownReport, [otherRole(role)]: peerReport }
-  for (const side of roles) {
-    const report = reports[side]
-    if (report === undefined || equalBytes(sha256(report), open[side].report)) continue
-    throw new Refusal('REFUSED_BINDING', `launch report of the ${side}`, {
-      expected: `the one with digest ${hex(open[side].report)}, which the terms cite`,
-      found: hex(sha256(report)),
-    })
-  }
+/** The terms cite the peer's report that was judged. Throws Refusal REFUSED_BINDING. */
+export function checkReportDigest({ open, role, peerReport }: AppraisalInput): void {
+  const side = otherRole(role)
+  if (equalBytes(sha256(peerReport), open[side].report)) return
+  throw new Refusal('REFUSED_BINDING', `launch report of the ${side}`, {
+    expected: `the one with digest ${hex(open[side].report)}, which the terms cite`,
+    found: hex(sha256(peerReport)),
+  })
 }

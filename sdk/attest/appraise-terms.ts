@@ -13,7 +13,7 @@ import {
   verifyQuote,
 } from '../tpm2/index.ts'
 import { type AppraisalInput, type Findings, known } from './appraisal.ts'
-import { checkReportDigests } from './appraise-platform.ts'
+import { checkReportDigest } from './appraise-platform.ts'
 import { bindingDigest, type Role, roles } from './binding.ts'
 import type { Selection } from './challenge.ts'
 import { selectionOf } from './policy.ts'
@@ -90,7 +90,7 @@ export function checkTerms(input: AppraisalInput): string {
   const { open, role, own, approved, delivery } = input
   requireSame(`${role} in the terms`, own.vm, open[role].vm)
   requireSame(`identity of the ${role} in the terms`, hex(own.identity), hex(open[role].identity))
-  checkReportDigests(input)
+  checkReportDigest(input)
   checkApproved(input)
   const [first] = open.pairs
   requireBlock('source', open.source.vm, open.kind, first?.first, delivery.firstBlock)

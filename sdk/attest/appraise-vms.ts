@@ -40,8 +40,8 @@ export function checkWorker({ policy, now = Date.now() }: AppraisalInput, findin
  */
 export function checkClock({ policy, clock }: AppraisalInput, findings: Findings): string {
   const quoted = known(findings, 'quotedClock')
-  const { worker, peer, own } = findings
-  for (const [subject, report] of Object.entries({ worker, peer, own })) {
+  const { worker, peer } = findings
+  for (const [subject, report] of Object.entries({ worker, peer })) {
     if (report !== undefined && report.resetCount !== quoted.resetCount) {
       throw resetRefusal(`${subject} report`, `reset count ${String(quoted.resetCount)}, as quoted`, report)
     }

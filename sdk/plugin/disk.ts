@@ -41,7 +41,7 @@ export class EncryptedDisk {
       const at = offset + BigInt(done)
       const { ciphertext } = await this.#client.readDisk(
         { volume: this.#volume, offset: at, length: Math.min(CHUNK, length - done) },
-        { deadlineMs: 120_000 },
+        { deadlineMs: Infinity },
       )
       this.#engine.decrypt({
         ...this.#sectors(at),
@@ -60,7 +60,7 @@ export class EncryptedDisk {
       const input = data.subarray(done, Math.min(data.length, done + CHUNK))
       const ciphertext = new Uint8Array(input.length)
       this.#engine.encrypt({ ...this.#sectors(at), input, output: ciphertext })
-      await this.#client.writeDisk({ volume: this.#volume, offset: at, ciphertext }, { deadlineMs: 120_000 })
+      await this.#client.writeDisk({ volume: this.#volume, offset: at, ciphertext }, { deadlineMs: Infinity })
     }
   }
 

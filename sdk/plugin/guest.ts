@@ -83,7 +83,7 @@ export class Guest {
   }
 }
 
-/** A guest's access may wait long for a copy; the platform's stall time-out ends it. */
+/** A guest's access may wait long for a copy; the host's stall time-out ends it, or the caller's signal. */
 function callOptions(signal: AbortSignal | undefined) {
-  return { deadlineMs: 120_000, ...(signal === undefined ? {} : { signal }) }
+  return { deadlineMs: Infinity, ...(signal === undefined ? {} : { signal }) }
 }

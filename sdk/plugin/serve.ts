@@ -14,12 +14,14 @@ import {
   PalimpsestError,
   RelayService,
 } from '../rpc/index.ts'
+import { equalBytes } from '../crypto/index.ts'
+import { objectName, TPMT_PUBLIC, unmarshal } from '../tpm2/index.ts'
 import { type Credentials, loadCredentials } from './credentials.ts'
 import type { Plugin } from './define.ts'
 import type { PluginObserver } from './events.ts'
 import { Guest } from './guest.ts'
 import { Outbox } from './outbox.ts'
-import { PluginSession } from './session.ts'
+import { type PlatformClocks, PluginSession } from './session.ts'
 
 /** Where and as whom a plugin serves. */
 export interface ServeOptions {
@@ -76,6 +78,7 @@ class PluginServer implements ServedPlugin {
   readonly #hypervisor: ClientOf<typeof HypervisorService>
   readonly #relay: ClientOf<typeof RelayService>
   readonly #enrolments: EnrolmentStore
+  readonly #clocks: PlatformClocks = new Map()
   #attached: () => void = () => undefined
 
   constructor(plugin: Plugin, options: ServeOptions) {
@@ -141,12 +144,14 @@ class PluginServer implements ServedPlugin {
     }
   }
 
-  /** The platform's enrolment record: kept, or made now. */
+  /** The platform's enrolment record: kept from an earlier attachment, or made now. */
   async #enrol(
     endorsement: Awaited<ReturnType<ClientOf<typeof HypervisorService>['getPlatform']>>['endorsement'],
   ): Promise<EnrolmentRecord> {
     if (endorsement === undefined)
       throw new PalimpsestError('UNAVAILABLE', 'the hypervisor gave no endorsement')
+    const kept = await this.#enrolments.get(objectName(unmarshal(TPMT_PUBLIC, endorsement.ekPublic)))
+    if (kept !== undefined && equalBytes(kept.akPublic, endorsement.akPublic)) return kept
     const enroller = new Enroller({ trustAnchors: this.#plugin.policy.trustAnchors })
     const record = await enroller.enrol(endorsement, async (credential) => {
       return (await this.#hypervisor.enrolPlatform(credential)).certInfo
@@ -170,6 +175,7 @@ class PluginServer implements ServedPlugin {
       credentials: this.#credentials,
       enrolment,
       guest,
+      clocks: this.#clocks,
       observe: this.#observe,
       log: this.#log,
     })

@@ -19,8 +19,8 @@ import {
   transcriptOf,
 } from '../attest/index.ts'
 import { formatBlockId } from '../block/index.ts'
-import { hex } from '../crypto/index.ts'
-import { type LaunchReport, makeShareStatement, parseLaunchReport } from '../evidence/index.ts'
+import { equalBytes, hex } from '../crypto/index.ts'
+import { type LaunchReport, makeShareStatement, verifyLaunchReport } from '../evidence/index.ts'
 import {
   type AttachRequest,
   type AttachResponse,
@@ -41,6 +41,14 @@ type Answer = NonNullable<AttachRequest['message']>
 
 /** How long a share statement lets the host add a sharer, in milliseconds of platform time. */
 const SHARE_MS = 600_000n
+
+/** The last accepted clock of each platform, by EK name: what the next quote is held against, whoever reconnects. */
+export type PlatformClocks = Map<string, ClockState>
+
+/** Clones that may be agreed to at once; the host can make up names without end, so the oldest goes first. */
+const MAX_APPROVALS = 1024
+/** Frames of one refill. */
+const MAX_REFILL = 65_536
 
 /** What the plugin agreed to for a clone. */
 interface Approval extends Approved {
@@ -69,7 +77,7 @@ export class PluginSession {
   readonly #approvals = new Map<string, Approval>()
   readonly #offers = new Map<string, Offer>()
   readonly #book = new ChallengeBook<string>()
-  #clock: ClockState | undefined
+  readonly #clocks: PlatformClocks
 
   constructor(options: {
     plugin: Plugin
@@ -77,6 +85,7 @@ export class PluginSession {
     credentials: Credentials
     enrolment: EnrolmentRecord
     guest: Pick<Guest, 'launchReport'>
+    clocks: PlatformClocks
     observe: PluginObserver
     log: Logger
   }) {
@@ -85,6 +94,7 @@ export class PluginSession {
     this.#credentials = options.credentials
     this.#enrolment = options.enrolment
     this.#guest = options.guest
+    this.#clocks = options.clocks
     this.#observe = options.observe
     this.#log = options.log
   }
@@ -136,6 +146,8 @@ export class PluginSession {
       { clone, kind, source, destination, pairs, ...volumes },
       this.#context(approval, clone, signal),
     )
+    const [oldest] = this.#approvals.keys()
+    if (oldest !== undefined && this.#approvals.size >= MAX_APPROVALS) this.#approvals.delete(oldest)
     this.#approvals.set(clone, approval)
     this.#observe({ event: 'APPROVED', clone })
     const shared = this.#plugin.role === 'source' && kind === 'memory-page'
@@ -144,7 +156,7 @@ export class PluginSession {
   }
 
   async #shareStatement({ peer, pairs }: Approval): Promise<Uint8Array> {
-    const { clock } = parseLaunchReport(await this.#guest.launchReport())
+    const { clock } = await this.#ownReport()
     return makeShareStatement({
       identity: this.#credentials.identity,
       peer: peer.ownerIdKeyDigest,
@@ -206,6 +218,9 @@ export class PluginSession {
     })
     this.#book.burn(offer.challenge.nonce)
     const { approval, open, transcript, challenge } = offer
+    const platform = hex(this.#enrolment.ekName)
+    const clock = this.#clocks.get(platform)
+
     const appraisal = appraise({
       policy: this.#plugin.policy,
       enrolment: this.#enrolment,
@@ -225,9 +240,9 @@ export class PluginSession {
         firmwareManifest: delivery.firmwareManifest,
         workerReport: delivery.workerReport,
       },
-      ...(this.#clock === undefined ? {} : { clock: this.#clock }),
+      ...(clock === undefined ? {} : { clock }),
     })
-    this.#clock = appraisal.clock
+    this.#clocks.set(platform, appraisal.clock)
     this.#observe({ event: 'VALIDATED', registration, steps: appraisal.steps })
     const grants = await this.#grant(offer, undefined, signal)
     offer.granted = true
@@ -241,6 +256,12 @@ export class PluginSession {
       throw new PalimpsestError(
         'REGISTRATION_STATE',
         `registration ${registration} was not granted; relay its evidence`,
+      )
+    }
+    if (frames.length > MAX_REFILL) {
+      throw new PalimpsestError(
+        'OUT_OF_RANGE',
+        `a refill expected at most ${String(MAX_REFILL)} frames, found ${String(frames.length)}; ask for fewer`,
       )
     }
     return { case: 'grants', value: { grants: await this.#grant(offer, frames, signal) } }
@@ -273,7 +294,24 @@ export class PluginSession {
   async #notAfter(): Promise<bigint> {
     const { grantMs } = this.#plugin
     if (grantMs === undefined) return 0n
-    return parseLaunchReport(await this.#guest.launchReport()).clock + BigInt(grantMs)
+    return (await this.#ownReport()).clock + BigInt(grantMs)
+  }
+
+  /** This VM's own report, by the enrolled platform and no other: its clock decides how long things are allowed. */
+  async #ownReport(): Promise<LaunchReport> {
+    const bytes = await this.#guest.launchReport()
+    const { reportKey, ekName } = this.#enrolment
+    const report = refuseAs(
+      'REFUSED_SIGNATURE',
+      'own launch report',
+      "one by the enrolled platform's report key",
+      () => verifyLaunchReport(bytes, reportKey),
+    )
+    if (equalBytes(report.platformId, ekName)) return report
+    throw new Refusal('REFUSED_PLATFORM_MIX', 'own launch report', {
+      expected: `the platform ${hex(ekName)}`,
+      found: hex(report.platformId),
+    })
   }
 
   #offer(registration: string): Offer {

@@ -323,7 +323,6 @@ export function round(world: World, change: RoundChange = {}): AppraisalInput {
     own: { vm: `${role}-vm`, identity: identity.publicKey.digest },
     approved: { kind: 'memory-page', pairs: world.open.pairs },
     peerReport: world.reports[role === 'source' ? 'destination' : 'source'],
-    ownReport: world.reports[role],
     delivery: {
       measurement: sha256(world.boot.firmware),
       firstBlock: { ...block, vm: open.source.vm, index: first?.first ?? 0n },
