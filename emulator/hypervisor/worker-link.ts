@@ -201,7 +201,11 @@ export class WorkerLink {
         this.#comingUp = { name, ended }
         return { name, address, ended, launched: await this.#setup.platform.launchWorker(request) }
       } catch (error) {
-        if (!(error instanceof PalimpsestError) || error.code !== 'ALREADY_EXISTS') throw error
+        if (error instanceof PalimpsestError && error.code === 'ALREADY_EXISTS') continue
+        this.#comingUp = undefined
+        // It may be running all the same: an answer that is lost says nothing of the launch.
+        await this.#terminate({ name })
+        throw error
       }
     }
   }

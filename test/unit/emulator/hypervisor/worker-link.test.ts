@@ -28,6 +28,8 @@ class Stage {
           if (imagePath === 'missing')
             return Promise.reject(new PalimpsestError('INVALID_ARGUMENT', 'no file'))
           this.launched.push(`${vm} ${imagePath}`)
+          if (imagePath === 'unheard')
+            return Promise.reject(new PalimpsestError('UNAVAILABLE', 'the connection broke'))
           return Promise.resolve({
             report: new Uint8Array(),
             measurement: Uint8Array.of(1),
@@ -129,6 +131,14 @@ describe('the worker of a host', () => {
     await expect(start).rejects.toBeInstanceOf(PalimpsestError)
     expect(stage.link.running?.name).toBe('worker-1')
     expect(stage.told).toEqual(['up'])
+  })
+
+  it('is ended when the answer to its launch is lost, and one of the same name as another is not', async () => {
+    const stage = new Stage()
+    stage.taken.add('worker-1')
+    await expect(stage.link.start(image('unheard'))).rejects.toMatchObject({ code: 'UNAVAILABLE' })
+    expect(stage.terminated).toEqual(['worker-2'])
+    await stage.link.stop()
   })
 
   it('is ended when another has come up', async () => {
