@@ -7,6 +7,7 @@ import { type Fault, type FailedFault, PalimpsestError, type Role } from '../../
 import { asError } from './clone-storage.ts'
 import type { MemoryHost } from './memory-host.ts'
 import type { SharedPages } from './memory-shares.ts'
+import { Mailbox } from './waiting.ts'
 
 /** A clone as faults see it. */
 export interface FaultingClone extends SharedPages {
@@ -20,28 +21,45 @@ export interface FaultingClone extends SharedPages {
 
 /** More faults than that were never on their way for one page. */
 const mostKeyRetries = 1024
+/** Faults that a watcher has not taken yet. */
+const watchBacklog = 10_000
 
 /** Decides what becomes of faults. */
 export class FaultHandler {
   readonly #host: MemoryHost<FaultingClone>
-  /** By frame; a frame gets faults of this kind only while it is new. */
+  /** By frame, since a page was last mapped to it: a frame gets faults of this kind only while it is new. */
   readonly #keyRetries = new Map<bigint, number>()
-  readonly #watchers = new Set<(fault: Fault) => void>()
+  readonly #watchers = new Set<Mailbox<Fault>>()
 
   constructor(host: MemoryHost<FaultingClone>) {
     this.#host = host
+    host.maps.onBound((frame) => this.#keyRetries.delete(frame))
   }
 
-  /** Calls `watcher` with every fault, until the returned function is called. */
-  watch(watcher: (fault: Fault) => void): () => void {
-    this.#watchers.add(watcher)
-    return () => this.#watchers.delete(watcher)
+  /** Faults as they come, until `signal` is aborted. A reader that is too slow misses the oldest. */
+  async *watch(signal: AbortSignal): AsyncGenerator<Fault, void, undefined> {
+    const faults = new Mailbox<Fault>(watchBacklog)
+    const end = (): void => {
+      faults.close()
+    }
+    this.#watchers.add(faults)
+    signal.addEventListener('abort', end)
+    if (signal.aborted) end()
+    try {
+      for await (const fault of faults) {
+        if (signal.aborted) return
+        yield fault
+      }
+    } finally {
+      this.#watchers.delete(faults)
+      signal.removeEventListener('abort', end)
+    }
   }
 
   /** Takes a fault from the platform. Never throws; what goes wrong reaches the guest as the fault's error. */
   handle(fault: Fault): void {
     if (!this.#host.faults.add(fault)) return
-    for (const watcher of this.#watchers) watcher(fault)
+    for (const watcher of this.#watchers) watcher.put(fault)
     this.#resolve(fault).catch((error: unknown) => {
       this.#host.log.warn(
         { vm: fault.vm, index: String(fault.index), err: error },
@@ -64,6 +82,8 @@ export class FaultHandler {
     const { vm, index } = fault
     const { maps, shares, gates } = this.#host
     const page = maps.get(vm, index)
+    // The key check comes before the write check: the frame's key has been found to be right.
+    if (page && fault.reason === 'write-protected') this.#keyRetries.delete(page.frame)
     const asDestination = shares.ofDestination(vm, index)
     if (asDestination) {
       await this.#resolveDestination(fault, asDestination)

@@ -3,9 +3,10 @@
  * untrusted: all that it sees of guests is ciphertext, names and numbers.
  * Source: design.md sections 3, 4 and 6.
  */
-import type { Fault, Logger, TlsIdentity, Volume } from '../../sdk/rpc/index.ts'
+import type { Fault, FrameRow, Logger, Mapping, TlsIdentity, Volume } from '../../sdk/rpc/index.ts'
 import type { VolumeStore } from '../storage/index.ts'
 import { AuditStore } from './audit-store.ts'
+import { checkCount } from './checks.ts'
 import { Clones } from './clones.ts'
 import { DiskPath } from './disk-path.ts'
 import { PlatformEvents } from './events.ts'
@@ -45,6 +46,9 @@ export interface HypervisorParts {
 
 /** Rows of the ownership table in one answer. */
 const rowsPerCall = 65_536n
+/** Frames and mappings in one answer of the API: at most 16 MiB, and about 2 MiB. */
+const mostFrames = 4096
+const mostMappings = 65_536
 
 /** The untrusted host. */
 export class Hypervisor {
@@ -121,6 +125,25 @@ export class Hypervisor {
     this.volumes.get(volume)
     this.clones.requireVolumeUnused(volume)
     await this.volumes.delete(volume)
+  }
+
+  /** Present mappings of guest pages. @throws PalimpsestError UNKNOWN_VM, INVALID_ARGUMENT. */
+  memoryMap(vm: string, index: bigint, count: number): Mapping[] {
+    checkCount('count', count, mostMappings)
+    this.vms.get(vm)
+    return this.maps.range(vm, index, BigInt(count))
+  }
+
+  /** Ciphertext of frames, and their rows of the ownership table. @throws PalimpsestError INVALID_ARGUMENT. */
+  async inspectFrames(
+    frames: readonly bigint[],
+  ): Promise<{ readonly ciphertext: Uint8Array; readonly rows: readonly FrameRow[] }> {
+    checkCount('frames', frames.length, mostFrames)
+    const [{ ciphertext }, { rows }] = await Promise.all([
+      this.platform.readFrames({ frames }),
+      this.platform.describeFrames({ frames, includeTotals: false }),
+    ])
+    return { ciphertext, rows }
   }
 
   #workerLink(parts: HypervisorParts): WorkerLink {

@@ -24,9 +24,15 @@ type Leaf = Float64Array
 export class NestedMaps {
   readonly #platform: Pick<PlatformPort, 'setMappings'>
   readonly #tables = new Map<string, Map<bigint, Leaf>>()
+  #bound: (frame: bigint) => void = () => undefined
 
   constructor(platform: Pick<PlatformPort, 'setMappings'>) {
     this.#platform = platform
+  }
+
+  /** Calls `bound` with every frame that a page is mapped to from now on. */
+  onBound(bound: (frame: bigint) => void): void {
+    this.#bound = bound
   }
 
   /** The entry of a guest page, if it is mapped. */
@@ -74,6 +80,7 @@ export class NestedMaps {
   }
 
   #note(vm: string, mapping: Mapping): void {
+    if (mapping.frame !== undefined) this.#bound(mapping.frame)
     let table = this.#tables.get(vm)
     if (table === undefined) this.#tables.set(vm, (table = new Map<bigint, Leaf>()))
     const key = mapping.index >> leafBits

@@ -18,16 +18,22 @@ export class Deferred<T> {
   }
 }
 
-/** An unbounded queue with one reader. */
+/** A queue with one reader. It keeps the newest `most` items that were not read yet; all of them by default. */
 export class Mailbox<T> implements AsyncIterable<T> {
   readonly #items: T[] = []
+  readonly #most: number
   #wake: (() => void) | undefined
   #closed = false
+
+  constructor(most = Infinity) {
+    this.#most = most
+  }
 
   /** Adds an item; after `close` it is dropped. */
   put(item: T): void {
     if (this.#closed) return
     this.#items.push(item)
+    if (this.#items.length > this.#most) this.#items.shift()
     this.#wake?.()
   }
 

@@ -9,6 +9,7 @@ import {
   type CreateVmRequest,
   type Fault,
   type FinishCloneResponse,
+  type FrameRow,
   type HostPortService,
   type HandlersOf,
   type Hypercall,
@@ -52,7 +53,8 @@ export interface HypervisorDomain<V = unknown> {
     view(record: V): Vm
   }
   deleteVm(vm: string): Promise<void>
-  readonly maps: { range(vm: string, index: bigint, count: bigint): Mapping[] }
+  memoryMap(vm: string, index: bigint, count: number): Mapping[]
+  inspectFrames(frames: readonly bigint[]): Promise<{ ciphertext: Uint8Array; rows: readonly FrameRow[] }>
   readonly volumes: {
     list(): Volume[]
     inspect(volume: string, block: bigint, count: number): Promise<{ ciphertext: Uint8Array; own: boolean[] }>
@@ -66,7 +68,7 @@ export interface HypervisorDomain<V = unknown> {
     finish(clone: string, signal: AbortSignal): AsyncIterable<FinishCloneResponse>
     delete(clone: string): Promise<void>
   }
-  readonly faults: { watch(watcher: (fault: Fault) => void): () => void }
+  readonly faults: { watch(signal: AbortSignal): AsyncIterable<Fault> }
   readonly hypercalls: { since(since: bigint): Hypercall[] }
   readonly receipts: { list(clone: string): Receipt[] }
   readonly audit: { read(worker: string, since: bigint): { entries: Uint8Array[]; next: bigint } }
@@ -77,12 +79,8 @@ export interface HypervisorDomain<V = unknown> {
   }
 }
 
-const mostFrames = 4096
-const mostMappings = 65_536
 /** extraData of a quote: a digest with its algorithm id. */
 const mostQualifyingData = 34
-/** Faults that a watcher has not taken yet; more than that and the oldest are dropped. */
-const watchBacklog = 10_000
 
 /** The API of a host. */
 export function hypervisorService<V>(host: HypervisorDomain<V>): ServiceImplementation {
@@ -99,7 +97,8 @@ export function hypervisorService<V>(host: HypervisorDomain<V>): ServiceImplemen
 type Handlers = HandlersOf<typeof HypervisorService>
 
 /** What the platform says about itself, passed on. */
-function platformRpcs<V>({ platform }: HypervisorDomain<V>): Handlers {
+function platformRpcs<V>(host: HypervisorDomain<V>): Handlers {
+  const { platform } = host
   return {
     async getPlatform(_request, { peer }) {
       requireReader(peer)
@@ -133,12 +132,7 @@ function platformRpcs<V>({ platform }: HypervisorDomain<V>): Handlers {
     },
     async inspectFrames({ frames }, { peer }) {
       requireReader(peer)
-      checkCount('frames', frames.length, mostFrames)
-      const [{ ciphertext }, { rows }] = await Promise.all([
-        platform.readFrames({ frames }),
-        platform.describeFrames({ frames, includeTotals: false }),
-      ])
-      return { ciphertext, rows }
+      return host.inspectFrames(frames)
     },
     async getWriteLog({ since, frame }, { peer }) {
       requireReader(peer)
@@ -164,9 +158,7 @@ function vmRpcs<V>(host: HypervisorDomain<V>): Handlers {
     },
     getMemoryMap({ vm, index, count }, { peer }) {
       requireReader(peer)
-      checkCount('count', count, mostMappings)
-      host.vms.get(vm)
-      return { mappings: host.maps.range(vm, index, BigInt(count)) }
+      return { mappings: host.memoryMap(vm, index, count) }
     },
   }
 }
@@ -233,7 +225,7 @@ function recordRpcs<V>(host: HypervisorDomain<V>): Handlers {
   return {
     async *watchFaults(_request, { peer, signal }) {
       requireReader(peer)
-      yield* watchFaults(host, signal)
+      for await (const fault of host.faults.watch(signal)) yield { fault }
     },
     listHypercalls({ since }, { peer }) {
       requireReader(peer)
@@ -275,34 +267,4 @@ function workerRpcs<V>(host: HypervisorDomain<V>): Handlers {
       return {}
     },
   }
-}
-
-/** Faults as they come, until the caller goes away. */
-async function* watchFaults<V>(
-  host: HypervisorDomain<V>,
-  signal: AbortSignal,
-): AsyncGenerator<{ fault: Fault }, void, undefined> {
-  const faults: Fault[] = []
-  let wake: (() => void) | undefined
-  const stop = host.faults.watch((fault) => {
-    faults.push(fault)
-    if (faults.length > watchBacklog) faults.shift()
-    wake?.()
-  })
-  const end = (): void => wake?.()
-  signal.addEventListener('abort', end)
-  try {
-    while (!signal.aborted) {
-      for (let fault = faults.shift(); fault !== undefined; fault = faults.shift()) yield { fault }
-      await new Promise<void>((resolve) => (wake = resolve))
-    }
-  } finally {
-    stop()
-    signal.removeEventListener('abort', end)
-  }
-}
-
-function checkCount(field: string, count: number, most: number): void {
-  if (count >= 1 && count <= most) return
-  throw invalidField(field, `expected 1 to ${most}, found ${count}`)
 }

@@ -222,6 +222,69 @@ describe('a clone of memory', () => {
   })
 })
 
+describe('faults', () => {
+  const keyFaults = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) host.handler.handle(host.platform.fault(source, 20n, 'read', 'key'))
+    await settled()
+  }
+  const mapOwn = (): Promise<void> => host.maps.set(source, [{ index: 20n, frame: 60n, writable: true }])
+
+  const writeProtected = (): Promise<void> => {
+    host.handler.handle(host.platform.fault(source, 20n, 'write', 'write-protected'))
+    return settled()
+  }
+
+  it.each([
+    ['it is mapped anew', mapOwn],
+    ['its key was found to be right', writeProtected],
+  ])('for the key of a frame are counted from the start when %s', async (_title, resolve) => {
+    await mapOwn()
+    for (let round = 0; round < 3; round++) {
+      await keyFaults(1000)
+      await resolve()
+      await settled()
+    }
+    expect(host.platform.failed).toEqual([])
+  })
+
+  it('for the key of a frame end with an error when the platform insists', async () => {
+    await mapOwn()
+    await keyFaults(1024)
+    expect(host.platform.failed).toEqual([])
+    await keyFaults(1)
+    expect(host.platform.failed).toMatchObject([{ code: 'OWNERSHIP_FAULT' }])
+  })
+
+  it('reach whoever watches, until they stop', async () => {
+    const stop = new AbortController()
+    const seen: bigint[] = []
+    const watch = (async () => {
+      for await (const fault of host.handler.watch(stop.signal)) seen.push(fault.index)
+    })()
+    await settled()
+    await host.write(destination, 101n)
+    await host.write(source, 2n)
+    expect(seen).toEqual([101n, 2n])
+    stop.abort()
+    await watch
+    await host.write(destination, 102n)
+    expect(seen).toHaveLength(2)
+  })
+
+  it('that a watcher does not take are kept, the newest 10000 of them', async () => {
+    const faults = host.handler.watch(new AbortController().signal)
+    const first = faults.next()
+    await mapOwn()
+    await host.write(destination, 101n)
+    for (let i = 0; i < 50; i++) await keyFaults(201).then(mapOwn)
+    expect((await first).value).toMatchObject({ index: 101n })
+    const kept: bigint[] = []
+    for (let i = 0; i < 10_000; i++) kept.push((await faults.next()).value?.id ?? -1n)
+    expect(kept[0]).toBe(1n + 1n + 50n)
+    await faults.return()
+  })
+})
+
 describe('when sharing breaks off', () => {
   const lost = new PalimpsestError('UNAVAILABLE', 'the connection broke')
   let terms: LiveRegistration['terms']
