@@ -4,11 +4,13 @@
  * Source: hypervisor.proto, disk_port.proto.
  */
 import { BlockError, RangeMap } from '../../sdk/block/index.ts'
-import { type RangePair, invalidField } from '../../sdk/rpc/index.ts'
+import { PalimpsestError, type RangePair, invalidField } from '../../sdk/rpc/index.ts'
 
 export const pageBytes = 4096n
 /** Guest physical addresses of the emulated machine have 44 bits: page numbers have 32. */
 const memoryLimit = 1n << 44n
+/** Pages in one memory clone: the keys of so many, 64 bytes each, fit into one message of 64 MiB. */
+const clonePages = 524_288n
 const sectorBytes = 512n
 const diskRequestLimit = 4 << 20
 
@@ -44,9 +46,16 @@ export function checkVolumeSize(size: bigint): bigint {
   throw invalidField('size', `expected a multiple of 4096 above 0, found ${String(size)}`)
 }
 
-/** Pairs of page ranges, each page once on each side. */
+/** Pairs of page ranges, each page once on each side. @throws PalimpsestError INVALID_ARGUMENT, OUT_OF_RANGE. */
 export function checkPairs(pairs: readonly RangePair[]): RangeMap {
   if (pairs.length === 0) throw invalidField('memory.pairs', 'expected at least one pair, found none')
+  const map = rangeMap(pairs)
+  if (map.size <= clonePages) return map
+  const message = `expected at most ${String(clonePages)} pages in a memory clone, found ${String(map.size)}: make several`
+  throw new PalimpsestError('OUT_OF_RANGE', message)
+}
+
+function rangeMap(pairs: readonly RangePair[]): RangeMap {
   try {
     return RangeMap.from(pairs)
   } catch (error) {

@@ -563,9 +563,11 @@ export const HypervisorService = service<{
    * | condition | status | what the caller does |
    * |---|---|---|
    * | a VM, volume or range does not exist | NOT_FOUND, OUT_OF_RANGE | correct it |
+   * | more than 524288 pages of memory | OUT_OF_RANGE | make several clones |
    * | a plugin is not attached | UNAVAILABLE (PLUGIN_UNAVAILABLE) | start it, then try again |
    * | a plugin refuses | PERMISSION_DENIED (its code) | see the message; nothing was shared |
    * | destination range is in use | ABORTED (DEST_IN_USE) | choose unused guest pages |
+   * | sharing broke off half-way | its code | see ListClones: if the clone is there and stalls, renew or delete it |
    */
   createClone: { kind: 'unary'; request: CreateCloneRequest; response: CreateCloneResponse }
   /** Lists clones and their progress. */
@@ -580,9 +582,21 @@ export const HypervisorService = service<{
     request: HypervisorListRegistrationsRequest
     response: HypervisorListRegistrationsResponse
   }
-  /** Registers a clone again: a full round of challenge, evidence, appraisal and grants. */
+  /**
+   * Registers a clone again: a full round of challenge, evidence, appraisal and grants.
+   *
+   * | condition | status | what the caller does |
+   * |---|---|---|
+   * | the clone is finished, or is being registered | FAILED_PRECONDITION (STATE) | nothing, or try again then |
+   */
   renewRegistration: { kind: 'unary'; request: RenewRegistrationRequest; response: RenewRegistrationResponse }
-  /** Ends a registration: the worker wipes its keys. The clone stalls until it is renewed. */
+  /**
+   * Ends a registration: the worker wipes its keys. The clone stalls until it is renewed.
+   *
+   * | condition | status | what the caller does |
+   * |---|---|---|
+   * | the clone is finished, or is being registered | FAILED_PRECONDITION (STATE) | nothing, or try again then |
+   */
   revokeRegistration: {
     kind: 'unary'
     request: RevokeRegistrationRequest
