@@ -208,6 +208,7 @@ describe('a caller with the wrong credentials', () => {
     expect(answers).toMatchObject({
       disk: 'PERMISSION_DENIED',
       data: 'UNAUTHENTICATED',
+      worker: 'PERMISSION_DENIED',
       'host port': 'PERMISSION_DENIED',
     })
   })
