@@ -9,7 +9,7 @@ import { type EmulatorAddresses, CONNECTION_FILE } from '../testbed/index.ts'
 import { CommandFailure, EXIT, Output } from './output.ts'
 
 /** Folder of the emulator's state when --directory is not given. */
-export const DEFAULT_DIRECTORY = '.palimpsest'
+const DEFAULT_DIRECTORY = '.palimpsest'
 
 /** Options of every command that talks to a running emulator. */
 export interface ConnectionFlags {

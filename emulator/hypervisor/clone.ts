@@ -54,24 +54,22 @@ export class Clone implements CloneLink {
   #expired = false
   /** Whether somebody has to ask before the clone is registered again. */
   #final = false
-  #counter: number
+  /** Registrations so far: they are numbered. Their terms tell them apart, whatever their names. */
+  #counter = 0
   #pauseMs = firstPauseMs
   #timer: NodeJS.Timeout | undefined
   #steps: Promise<unknown> = Promise.resolve()
 
-  /** `registrations` says how many there were before, so that none gets the name of an earlier one. */
   constructor(
     names: CloneNames,
     storage: (link: CloneLink) => CloneStorage,
     host: { readonly registrar: Registrar; readonly log: Logger },
-    registrations = 0,
   ) {
     this.name = names.name
     this.source = names.source
     this.destination = names.destination
     this.#registrar = host.registrar
     this.#log = host.log.child({ clone: names.name })
-    this.#counter = registrations
     this.storage = storage(this)
   }
 

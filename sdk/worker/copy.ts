@@ -4,7 +4,7 @@ import { PalimpsestError, type BlockCopy, type CopyRequest, type Role } from '..
 import type { Registration } from './registration.ts'
 
 /** Most blocks of one session: 4 MiB. */
-export const MAX_BLOCKS = 1024
+const MAX_BLOCKS = 1024
 
 /** One stored copy, as receipts name it. */
 export interface StoredCopy {

@@ -8,12 +8,6 @@ import { checkAgreement, KeyTable, type OpenedGrant } from '../grant/index.ts'
 import { PalimpsestError, type RegistrationState, type Role } from '../rpc/index.ts'
 import { Lease, type PlatformState } from './lease.ts'
 
-/** Key of one block, with how its tweak is made. */
-export interface BlockKey {
-  readonly key: Secret
-  readonly mode: KeyUse['mode']
-}
-
 type KeyUse = OpenedGrant['entries'][number]
 
 /** Keys of one use: for each frame its own, or one for all. */

@@ -7,7 +7,7 @@ import { EvidenceError } from '../evidence/index.ts'
 import { PalimpsestError } from '../rpc/index.ts'
 
 /** `error` as a PalimpsestError where it is the caller's doing; any other unchanged. */
-export function wireError(error: unknown): unknown {
+function wireError(error: unknown): unknown {
   if (error instanceof Refusal) return new PalimpsestError(error.code, error.message, { cause: error })
   if (error instanceof FormatError || error instanceof EvidenceError || error instanceof BlockError)
     return new PalimpsestError('INVALID_ARGUMENT', error.message, { cause: error })

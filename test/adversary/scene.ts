@@ -19,7 +19,7 @@ import {
 } from '../../sdk/rpc/index.ts'
 
 /** Pages of each VM; an attempt clones the first that no clone has yet. */
-export const PAGES = 64
+const PAGES = 64
 const PAGE = 4096
 
 /** Which plugin an exchange is with. */

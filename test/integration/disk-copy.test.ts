@@ -183,7 +183,9 @@ describe('the worker', () => {
     expect(await host.copyCode(registration, [{ first: 3n, second: 3n }])).toBe('stored')
     expect(await host.copyCode(registration, [{ first: 3n, second: 3n }])).toBe('GRANT_SPENT')
     const renamed = [{ first: 3n, second: 3n, generation: 99n }]
-    expect(await host.copyCode(registration, renamed), 'a generation that the host makes up').toBe('GRANT_SPENT')
+    expect(await host.copyCode(registration, renamed), 'a generation that the host makes up').toBe(
+      'GRANT_SPENT',
+    )
     expect((await inspect(`${name}-copy`, 3, 1)).own).toEqual([true])
   })
 

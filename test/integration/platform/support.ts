@@ -53,7 +53,7 @@ export interface Shown {
 }
 
 /** The operator's authority. */
-export class Operator {
+class Operator {
   readonly #key = IdentityKey.generate()
   readonly #root: Certificate = selfSignedRoot({ key: this.#key, subject: 'CN=test operator', days: 1 })
 

@@ -22,7 +22,7 @@ export function pageKey(root: Uint8Array, frame: bigint, mode: Mode = 'location'
 }
 
 /** Ciphertext of one page under a key that is given. */
-export function sealPageWith(key: Uint8Array, tweakNumber: bigint, plaintext: Uint8Array): Buffer {
+function sealPageWith(key: Uint8Array, tweakNumber: bigint, plaintext: Uint8Array): Buffer {
   return createCipheriv('aes-256-xts', key, tweak(tweakNumber)).update(plaintext)
 }
 
