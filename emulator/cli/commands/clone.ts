@@ -1,6 +1,6 @@
 // `palimpsest clone`: make, list, finish and delete clones.
 
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { type ConnectionFlags, type Session, withConnection, withSession } from '../connection.ts'
 import { bytesText, CommandFailure, EXIT, table, timeText } from '../output.ts'
 import { bigintValue } from '../values.ts'
@@ -30,7 +30,9 @@ export function cloneCommand(): Command {
       .argument('<name>', 'name of the clone')
       .requiredOption('--source <vm>', 'VM whose blocks are cloned')
       .requiredOption('--destination <vm>', 'VM that gets them')
-      .option('--from <page>', 'first guest page of the source', bigintValue, 0n)
+      .addOption(
+        new Option('--from <page>', 'first guest page of the source').argParser(bigintValue).default(0n, '0'),
+      )
       .option('--to <page>', 'first guest page of the destination (default: the same)', bigintValue)
       .option('--pages <count>', 'number of guest pages', bigintValue)
       .option('--volume <name>', 'volume of the source, instead of memory')

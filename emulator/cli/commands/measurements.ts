@@ -2,7 +2,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { hex } from '../../../sdk/crypto/index.ts'
 import { eventTypeName, parseEventLog, replay } from '../../../sdk/evidence/index.ts'
 import { selectPcrs, TPM_ALG, TPMT_PUBLIC, unmarshal, verifyQuote } from '../../../sdk/tpm2/index.ts'
@@ -22,11 +22,17 @@ interface QuoteFlags extends SelectionFlags {
 
 const DEFAULT_SELECTION = { hash: TPM_ALG.SHA256, pcrs: [0, 4, 7] }
 
+function pcrsOption(): Option {
+  return new Option('--pcrs <selection>', 'bank and PCRs, like sha384:0,7')
+    .argParser(selectionValue)
+    .default(DEFAULT_SELECTION, 'sha256:0,4,7')
+}
+
 /** `palimpsest pcr` */
 export function pcrCommand(): Command {
   return withConnection(new Command('pcr'))
     .description('Read PCRs of the platform.')
-    .option('--pcrs <selection>', 'bank and PCRs, like sha256:0,4,7', selectionValue, DEFAULT_SELECTION)
+    .addOption(pcrsOption())
     .action((flags: SelectionFlags) =>
       withSession(flags, async ({ client, out }) => {
         const { values } = await client.getPcrs({ selection: flags.pcrs })
@@ -41,8 +47,12 @@ export function pcrCommand(): Command {
 export function quoteCommand(): Command {
   return withConnection(new Command('quote'))
     .description('Get a quote and check its signature with the attestation key that the platform names.')
-    .option('--pcrs <selection>', 'bank and PCRs, like sha256:0,4,7', selectionValue, DEFAULT_SELECTION)
-    .option('--nonce <hex>', 'qualifying data, at most 32 bytes', hexValue, new Uint8Array(32))
+    .addOption(pcrsOption())
+    .addOption(
+      new Option('--nonce <hex>', 'qualifying data, at most 34 bytes')
+        .argParser(hexValue)
+        .default(new Uint8Array(32), '32 zeros'),
+    )
     .option('--out <folder>', 'write quote.attest, quote.signature and ak.public there, for TPM tools')
     .action(quote)
 }

@@ -1,7 +1,7 @@
 // Commands that run something until they are told to stop: up, emulator, platform, hypervisor.
 
 import { join, resolve } from 'node:path'
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { runHypervisor } from '../../hypervisor/index.ts'
 import { runPlatform } from '../../platform/index.ts'
 import {
@@ -22,6 +22,8 @@ import { runningIn, withDirectory } from '../connection.ts'
 import { bytesText, CommandFailure, EXIT, Output } from '../output.ts'
 import { integerValue, sizeValue } from '../values.ts'
 
+const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] satisfies LogLevel[]
+
 interface RunFlags {
   readonly directory: string
   readonly json?: boolean
@@ -41,6 +43,12 @@ interface EmulatorFlags extends RunFlags {
   readonly transcript?: string
 }
 
+function logLevelOption(): Option {
+  return new Option('--log-level <level>', 'what to log, to standard error')
+    .choices(LOG_LEVELS)
+    .default('warn')
+}
+
 function withPlatform(command: Command): Command {
   return withDirectory(command)
     .option(
@@ -48,9 +56,13 @@ function withPlatform(command: Command): Command {
       'firmware image to boot and measure (default: a built-in UEFI firmware volume)',
     )
     .option('--firmware-manifest <file>', "its signed manifest (default: signed by the emulator's own key)")
-    .option('--memory <size>', 'DRAM; memory is used for touched frames only', sizeValue, 1 << 30)
+    .addOption(
+      new Option('--memory <size>', 'DRAM; memory is used for touched frames only')
+        .argParser(sizeValue)
+        .default(1 << 30, '1GiB'),
+    )
     .option('--hypervisor-image <file>', "hypervisor image to measure (default: the project's)")
-    .option('--log-level <level>', 'debug, info, warn, error or silent', 'warn')
+    .addOption(logLevelOption())
     .option('--until-input-ends', 'stop when standard input ends: for programs that start this one')
 }
 
@@ -194,7 +206,7 @@ export function hypervisorCommand(): Command {
     .option('--listen <address...>', 'addresses of its API (default: a socket in the folder)')
     .option('--worker <file>', "worker image to launch (default: the project's)")
     .option('--transcript <file>', 'record every message that reaches the hypervisor')
-    .option('--log-level <level>', 'debug, info, warn, error or silent', 'warn')
+    .addOption(logLevelOption())
     .action(async (flags: HypervisorFlags) => {
       const out = new Output({ json: flags.json === true })
       const directory = resolve(flags.directory)

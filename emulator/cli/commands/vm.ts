@@ -1,6 +1,6 @@
 // `palimpsest vm`: create, list, show and delete VMs.
 
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
 import { hex } from '../../../sdk/crypto/index.ts'
 import { Authority, readIdentity } from '../../testbed/index.ts'
 import type { Mapping } from '../../../sdk/rpc/index.ts'
@@ -29,7 +29,9 @@ export function vmCommand(): Command {
     withConnection(new Command('create'))
       .description('Create a VM, owned by the key of an identity (made when missing).')
       .argument('<name>', 'name of the VM')
-      .option('--memory <size>', 'guest physical memory', sizeValue, 1 << 20)
+      .addOption(
+        new Option('--memory <size>', 'guest physical memory').argParser(sizeValue).default(1 << 20, '1MiB'),
+      )
       .option('--owner <folder>', "identity that owns the VM (default: one of the VM's name)")
       .option('--unmapped', 'leave guest pages without frames, as the place of a memory clone')
       .action(create),
