@@ -53,7 +53,10 @@ export function quoteCommand(): Command {
         .argParser(hexValue)
         .default(new Uint8Array(32), '32 zeros'),
     )
-    .option('--out <folder>', 'write quote.attest, quote.signature and ak.public there, for TPM tools')
+    .option(
+      '--out <folder>',
+      'write quote.attest, quote.signature and ak.public there, as tpm2_checkquote reads them',
+    )
     .action(quote)
 }
 
@@ -92,7 +95,10 @@ function save(
   mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'quote.attest'), parts.attest)
   writeFileSync(join(folder, 'quote.signature'), parts.signature)
-  writeFileSync(join(folder, 'ak.public'), parts.akPublic)
+  // Tools keep public areas with their length before them: TPM2B_PUBLIC.
+  const size = Buffer.alloc(2)
+  size.writeUInt16BE(parts.akPublic.length)
+  writeFileSync(join(folder, 'ak.public'), Buffer.concat([size, parts.akPublic]))
 }
 
 /** `palimpsest eventlog` */
