@@ -64,6 +64,7 @@ class Attachment {
   readonly #pending = new Map<bigint, Pending>()
   #next = 1n
   #ended = false
+  #replaced = false
 
   constructor(hello: Hello) {
     this.hello = hello
@@ -115,6 +116,20 @@ class Attachment {
     else throw invalid('message', `expected ${pending.expects} or refusal, found ${answer.case}`)
   }
 
+  /** What the plugin is told when its stream ends although it did nothing wrong. */
+  get notice(): PalimpsestError | undefined {
+    if (!this.#replaced) return undefined
+    const { vm, role } = this.hello
+    const message = `another ${role} plugin of VM ${vm} took the place of this one: only the newest is asked`
+    return new PalimpsestError('ABORTED', message, { metadata: { vm, role } })
+  }
+
+  /** Ends the attachment, because the same VM's owner attached another plugin. */
+  replace(): void {
+    this.#replaced = true
+    this.end('another plugin took its place')
+  }
+
   /** Ends the attachment; whoever waits for an answer learns why. */
   end(why: string): void {
     if (this.#ended) return
@@ -139,7 +154,7 @@ export class PluginRelay {
   /** Attaches a plugin; one that was there before for the same VM and side is replaced. */
   attach(hello: Hello): Attachment {
     const key = keyOf(hello.vm, hello.role)
-    this.#attached.get(key)?.end('another plugin took its place')
+    this.#attached.get(key)?.replace()
     const attachment = new Attachment(hello)
     this.#attached.set(key, attachment)
     this.#log.info({ vm: hello.vm, role: hello.role, plugin: hello.plugin }, 'plugin attached')

@@ -10,6 +10,7 @@ import {
   type Hello,
   implement,
   invalidField,
+  type PalimpsestError,
   type Role,
   RelayService,
   type ServiceImplementation,
@@ -21,6 +22,8 @@ export interface AttachedPlugin {
   readonly hello: Hello
   readonly outgoing: AsyncIterable<AttachResponse> & { put(message: AttachResponse): void; close(): void }
   receive(message: AttachRequest): void
+  /** What the plugin is told at the end of its stream, if anything. */
+  readonly notice: PalimpsestError | undefined
 }
 
 /** What the service needs of the host. */
@@ -54,6 +57,7 @@ export function relayService<A extends AttachedPlugin>(host: RelayDomain<A>): Se
         yield* attachment.outgoing
         // Either side may have ended the attachment; only an answer that made no sense is an error.
         if (reading.failure) throw reading.failure.error
+        if (attachment.notice) throw attachment.notice
       } finally {
         host.relay.detach(attachment)
       }

@@ -42,7 +42,7 @@ export interface ServeOptions {
 export interface ServedPlugin {
   /** Resolves when the plugin is attached for the first time; rejects when it was closed or refused before. */
   readonly ready: Promise<void>
-  /** Resolves when the plugin was closed. */
+  /** Resolves when the plugin was closed, or ended because another plugin of this VM and side took its place. */
   readonly closed: Promise<void>
   close(): Promise<void>
 }
@@ -51,7 +51,14 @@ export interface ServedPlugin {
 const MAX_BACKOFF_MS = 2_000
 
 /** Errors after which trying again can not help. */
-const FINAL = new Set(['UNAUTHENTICATED', 'PERMISSION_DENIED', 'UNIMPLEMENTED', 'INVALID_ARGUMENT'])
+const FINAL = new Set([
+  'UNAUTHENTICATED',
+  'PERMISSION_DENIED',
+  'UNIMPLEMENTED',
+  'INVALID_ARGUMENT',
+  // Another plugin took this one's place: two that attach again and again would only replace each other.
+  'ABORTED',
+])
 
 /**
  * Serves a plugin until it is closed. Resolves when it is attached for the first time.
@@ -117,6 +124,8 @@ class PluginServer implements ServedPlugin {
       } catch (error) {
         this.#observe({ event: 'DETACHED', reason: error instanceof Error ? error.message : 'unknown' })
         if (isFinal(error)) {
+          // Before the first attachment the caller is told; after it, only the log is left.
+          this.#log.error({ err: error }, 'not attached, and trying again can not help')
           failed(error)
           this.#stop.abort()
         } else this.#log.warn({ err: error, backoff }, 'not attached; trying again')

@@ -47,6 +47,16 @@ describe('the relay', () => {
     })
   })
 
+  it('tells a plugin that another took its place, and only then', () => {
+    const relay = new PluginRelay(silentLogger)
+    const first = relay.attach(hello)
+    const other = relay.attach({ ...hello, role: 'destination' })
+    const second = relay.attach(hello)
+    expect(first.notice).toMatchObject({ code: 'ABORTED', metadata: side })
+    relay.detach(other)
+    expect([other.notice, second.notice]).toEqual([undefined, undefined])
+  })
+
   it('refuses an answer of the wrong kind, and ignores one that nobody waits for', () => {
     const relay = new PluginRelay(silentLogger)
     const attachment = relay.attach(hello)

@@ -176,6 +176,7 @@ export const RelayService = service<{
    * | the certificate's key is not the VM's owner key | PERMISSION_DENIED | use the key that the VM was created with |
    * | no such VM | NOT_FOUND (UNKNOWN_VM) | create it first |
    * | first message is not Hello | INVALID_ARGUMENT | send Hello |
+   * | another plugin attached for this VM and role | ABORTED | end: attaching again would replace that one |
    */
   attach: { kind: 'bidi'; request: AttachRequest; response: AttachResponse }
 }>(registry, 'palimpsest.hypervisor.v1.RelayService')
