@@ -16,16 +16,17 @@ export interface RawAnswer {
 export class RawClient {
   readonly #client: Client
 
-  /** `serverName` as for ClientTls; without `tls` there is no certificate to show. */
-  constructor(
-    address: string,
-    tls: Pick<TlsIdentity, 'caPem'> & Partial<TlsIdentity>,
-    serverName = 'localhost',
-  ) {
+  /**
+   * `serverName` as for ClientTls. Without a key there is no certificate to show; without an authority any server is
+   * good enough, as for somebody who wants in.
+   */
+  constructor(address: string, tls: Partial<TlsIdentity>, serverName = 'localhost') {
     const pem = (text: string | undefined) => (text === undefined ? null : Buffer.from(text))
     this.#client = new Client(
       address,
-      credentials.createSsl(pem(tls.caPem), pem(tls.keyPem), pem(tls.certificatePem)),
+      credentials.createSsl(pem(tls.caPem), pem(tls.keyPem), pem(tls.certificatePem), {
+        rejectUnauthorized: tls.caPem !== undefined,
+      }),
       { 'grpc.ssl_target_name_override': serverName, 'grpc.default_authority': serverName },
     )
   }
