@@ -5,7 +5,7 @@
 // With --command it also bundles the `palimpsest` command, where `npm run build` would put it: `npm start` needs no
 // type check, and a bundle starts in a fraction of the time that loading the sources takes.
 
-import { mkdir, rm } from 'node:fs/promises'
+import { mkdir, rename } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { build, type BuildOptions } from 'esbuild'
@@ -23,14 +23,18 @@ const common: BuildOptions = {
   absWorkingDir: root,
 }
 
+/** An image takes the place of the one before it at once: a platform that starts meanwhile finds the old or the new. */
 async function image(name: string, external: string[]): Promise<void> {
+  const outfile = join(images, `${name}.cjs`)
+  const fresh = `${outfile}.new`
   await build({
     ...common,
     entryPoints: [join(root, 'emulator', 'images', `${name}.ts`)],
-    outfile: join(images, `${name}.cjs`),
+    outfile: fresh,
     format: 'cjs',
     external,
   })
+  await rename(fresh, outfile)
 }
 
 async function command(): Promise<void> {
@@ -47,7 +51,6 @@ async function command(): Promise<void> {
   })
 }
 
-await rm(images, { recursive: true, force: true })
 await mkdir(images, { recursive: true })
 const tasks = [image('worker', []), image('hypervisor', ['lmdb'])]
 if (process.argv.includes('--command')) tasks.push(command())
