@@ -125,7 +125,7 @@ class PluginServer implements ServedPlugin {
         this.#observe({ event: 'DETACHED', reason: error instanceof Error ? error.message : 'unknown' })
         if (isFinal(error)) {
           // Before the first attachment the caller is told; after it, only the log is left.
-          this.#log.error({ err: error }, 'not attached, and trying again can not help')
+          this.#log.warn({ err: error }, 'not attached, and trying again can not help')
           failed(error)
           this.#stop.abort()
         } else this.#log.warn({ err: error, backoff }, 'not attached; trying again')
