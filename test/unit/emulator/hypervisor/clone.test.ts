@@ -118,7 +118,7 @@ class Stage {
 const refused = new PalimpsestError('REFUSED_MEASUREMENT', 'no', { metadata: { refusedBy: 'plugin' } })
 
 describe('a registration', () => {
-  it('[C-03] gets grants only after the evidence, and shares nothing before both sides agreed', async () => {
+  it('[C-03] [X-08 control] gets grants only after the evidence, and shares nothing before both sides agreed', async () => {
     const stage = new Stage()
     await stage.clone.begin()
     const { trace } = stage

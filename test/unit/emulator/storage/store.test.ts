@@ -74,7 +74,7 @@ describe('create, list, describe', () => {
 })
 
 describe('write and read', () => {
-  test('whole blocks and single sectors land where they belong', async () => {
+  test('[X-08 control] whole blocks and single sectors land where they belong', async () => {
     await withStore(async (store) => {
       await store.create({ id: 'disk', sizeBytes: MIB })
       expect(await store.writeOwn('disk', 8192n, blocks(2, 1))).toEqual({ status: 'WRITTEN' })
