@@ -449,7 +449,7 @@ export const HostPortService = service<{
    *
    * | condition | status | what the caller does |
    * |---|---|---|
-   * | bank not allocated or PCR above 23 | INVALID_ARGUMENT | choose a bank of GetEndorsement's platform |
+   * | bank not allocated or PCR above 23 | INVALID_ARGUMENT | use SHA-256 (0x000B) or SHA-384 (0x000C), and PCRs 0 to 23 |
    */
   readPcrs: { kind: 'unary'; request: ReadPcrsRequest; response: ReadPcrsResponse }
   /** Extends one PCR in every bank (TPM2_PCR_Event semantics) and logs the event. */

@@ -114,7 +114,10 @@ export interface BlockCopy {
   readonly firstFrame?: bigint | undefined
   /** Frame for the second block; memory only. */
   readonly secondFrame?: bigint | undefined
-  /** Generation of the first block as the host knows it; disks only. */
+  /**
+   * Generation of the first block as the host knows it; disks only. It grants nothing: the worker stores a block once
+   * whatever stands here, and its receipt names the generation that was read.
+   */
   readonly generation: bigint
 }
 
