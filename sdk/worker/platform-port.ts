@@ -20,6 +20,7 @@ export interface BegunCopies {
 /** The platform, to one worker. */
 export class PlatformPort {
   readonly #client: ClientOf<typeof WorkerPortService>
+  #clock = 0n
 
   constructor(client: ClientOf<typeof WorkerPortService>) {
     this.#client = client
@@ -31,13 +32,18 @@ export class PlatformPort {
   }
 
   async state(): Promise<PlatformState> {
-    return this.#client.getPlatformState({})
+    return this.#seen(await this.#client.getPlatformState({}))
+  }
+
+  /** The platform's clock as it last told it, in milliseconds; every copy asks it. */
+  get clock(): bigint {
+    return this.#clock
   }
 
   /** Checks copies and returns the first frames' ciphertext. */
   async begin(registration: string, copies: readonly FrameCopy[]): Promise<BegunCopies> {
     const { generations, ciphertext, state } = await this.#client.beginCopies({ registration, copies })
-    return { generations, ciphertext, state: present(state) }
+    return { generations, ciphertext, state: this.#seen(present(state)) }
   }
 
   /** Stores re-encrypted frames, all or none, and returns the second frames' generations. */
@@ -49,6 +55,11 @@ export class PlatformPort {
   ): Promise<readonly bigint[]> {
     const response = await this.#client.commitCopies({ registration, copies, generations, ciphertext })
     return response.generations
+  }
+
+  #seen(state: PlatformState): PlatformState {
+    this.#clock = state.clock
+    return state
   }
 }
 

@@ -53,7 +53,6 @@ export class Worker {
   readonly #sweeper: NodeJS.Timeout
   #sessions = 0n
   #copied = 0n
-  #clock = 0n
 
   constructor(options: WorkerOptions) {
     const { platform, data, log } = options
@@ -122,7 +121,6 @@ export class Worker {
 
   async #submit(id: string, grants: readonly Uint8Array[]) {
     const registration = await this.#registrations.submit(id, grants)
-    this.#clock = (await this.#platform.state()).clock
     this.#record('granted', { registration: id, state: registration.state, grants: BigInt(grants.length) })
     return { state: registration.state, leaseUntil: registration.lease.until }
   }
@@ -147,7 +145,7 @@ export class Worker {
   }
 
   #record(event: string, fields: Parameters<AuditLog['append']>[2]) {
-    return this.#audit.append(this.#clock, event, fields)
+    return this.#audit.append(this.#platform.clock, event, fields)
   }
 
   #setFaultPoint(point: string, action: 'pause' | 'kill' | 'none' | undefined): void {
