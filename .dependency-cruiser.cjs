@@ -141,6 +141,28 @@ module.exports = {
       { path: assemblers },
     ),
 
+    forbid(
+      'tpm-is-usable-alone',
+      'The TPM is published as palimpsest/tpm: it knows no platform around it, but for how small files are replaced.',
+      { path: '^emulator/platform/tpm/' },
+      {
+        path: '^(sdk|emulator)/',
+        pathNot: '^(emulator/platform/(tpm/|files\\.ts$)|sdk/(tpm2|crypto)/)',
+      },
+    ),
+    forbid(
+      'tpm-has-one-door',
+      'The platform uses its TPM as everybody does: through its door, and commands through execute().',
+      { path: '^emulator/platform/', pathNot: '^emulator/platform/tpm/' },
+      { path: '^emulator/platform/tpm/', pathNot: '^emulator/platform/tpm/index\\.ts$' },
+    ),
+    forbid(
+      'tpm-server-knows-no-tpm',
+      'The servers put bytes on sockets: any TPM that has the members of TpmPort can stand behind them.',
+      { path: '^emulator/tpm-server/' },
+      { path: '^(sdk|emulator)/', pathNot: '^emulator/tpm-server/' },
+    ),
+
     // Doors
     forbid(
       'rooms-have-one-door',
@@ -148,7 +170,12 @@ module.exports = {
       { path: '^(sdk|emulator)/([^/]+)/' },
       {
         path: '^(sdk|emulator)/[^/]+/',
-        pathNot: ['^$1/$2/', '^(sdk|emulator)/[^/]+/index\\.ts$', '^emulator/services/[^/]+\\.ts$'],
+        pathNot: [
+          '^$1/$2/',
+          '^(sdk|emulator)/[^/]+/index\\.ts$',
+          '^emulator/services/[^/]+\\.ts$',
+          '^emulator/platform/tpm/index\\.ts$',
+        ],
       },
     ),
     forbid(

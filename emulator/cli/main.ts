@@ -20,7 +20,14 @@ function exitCodeOf(error: unknown): ExitCode {
   return EXIT.usage
 }
 
+/** `palimpsest … | head`: nobody reads on, which is no fault. */
+function endWithReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== 'EPIPE') throw error
+  process.exit()
+}
+
 async function main(): Promise<void> {
+  process.stdout.on('error', endWithReader)
   try {
     await program().parseAsync(process.argv)
   } catch (error) {

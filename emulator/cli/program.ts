@@ -14,6 +14,7 @@ import { eventlogCommand, pcrCommand, quoteCommand } from './commands/measuremen
 import { policyCommand } from './commands/policy.ts'
 import { registrationCommand } from './commands/registration.ts'
 import { emulatorCommand, hypervisorCommand, platformCommand, upCommand } from './commands/run.ts'
+import { tpmCommand } from './commands/tpm.ts'
 import { vmCommand } from './commands/vm.ts'
 import { volumeCommand } from './commands/volume.ts'
 import { workerCommand } from './commands/worker.ts'
@@ -56,6 +57,7 @@ export function program(): Command {
     .addCommand(pcrCommand())
     .addCommand(quoteCommand())
     .addCommand(eventlogCommand())
+    .addCommand(tpmCommand())
     .addCommand(auditCommand())
     .addCommand(attackCommand())
     .addCommand(doctorCommand())

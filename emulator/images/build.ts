@@ -41,7 +41,7 @@ async function command(): Promise<void> {
   const entry = (path: string) => join(root, 'emulator', 'cli', path)
   await build({
     ...common,
-    entryPoints: [entry('main.ts'), entry('demo/vm-process.ts')],
+    entryPoints: [entry('main.ts'), entry('swtpm.ts'), entry('demo/vm-process.ts')],
     outdir: join(root, 'dist'),
     outbase: root,
     format: 'esm',

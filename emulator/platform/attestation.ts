@@ -3,11 +3,12 @@
 
 import { firmwareManifestDigest, signLaunchReport, type LaunchKind } from '../../sdk/evidence/index.ts'
 import { PalimpsestError, type PcrSelection, type PcrValue, type Quote } from '../../sdk/rpc/index.ts'
-import { PCR_COUNT, selectPcrs, type TPMS_PCR_SELECTION } from '../../sdk/tpm2/index.ts'
+import { PCR_COUNT, selectPcrs, TpmResponseError, type TPMS_PCR_SELECTION } from '../../sdk/tpm2/index.ts'
 import type { PlatformCredentials } from './endorsement.ts'
 import { measureEvent, type Firmware, type MeasuredBoot } from './firmware/index.ts'
+import { BANKS, type PlatformTpm } from './platform-tpm.ts'
 import { invalid } from './refusals.ts'
-import { AK_HANDLE, BANKS, EK_HANDLE, readPcrs, TpmError, type TpmDevice } from './tpm/index.ts'
+import { AK_HANDLE, EK_HANDLE } from './templates.ts'
 
 /** Largest extraData: some real TPMs allow no more. */
 const MAX_QUALIFYING_DATA = 34
@@ -17,7 +18,7 @@ const DIGEST = 32
 
 /** A booted platform's parts that speak for it. */
 export interface AttestationParts {
-  readonly device: TpmDevice
+  readonly device: PlatformTpm
   readonly boot: MeasuredBoot
   readonly firmware: Firmware
   readonly credentials: PlatformCredentials
@@ -75,7 +76,7 @@ export class Attestation {
 
   /** TPM2_PCR_Read. @throws INVALID_ARGUMENT */
   readPcrs(selection: PcrSelection): { readonly values: PcrValue[]; readonly updateCounter: number } {
-    const { values, pcrUpdateCounter } = readPcrs(this.#parts.device, [checkSelection(selection)])
+    const { values, pcrUpdateCounter } = this.#parts.device.pcrRead([checkSelection(selection)])
     const ofBank = values.get(selection.hash) ?? new Map<number, Uint8Array>()
     return {
       values: [...ofBank].map(([pcr, value]) => ({ pcr, value })),
@@ -93,7 +94,7 @@ export class Attestation {
     try {
       measureEvent(device, boot.log, { pcr, eventType, data })
     } catch (cause) {
-      if (cause instanceof TpmError) throw invalid('pcr', cause.message)
+      if (cause instanceof TpmResponseError) throw invalid('pcr', cause.message)
       if (!(cause instanceof RangeError)) throw cause
       throw new PalimpsestError('RESOURCE_EXHAUSTED', `${cause.message}: reset the platform`, { cause })
     }
@@ -130,7 +131,7 @@ export class Attestation {
         secret,
       })
     } catch (cause) {
-      if (!(cause instanceof TpmError)) throw cause
+      if (!(cause instanceof TpmResponseError)) throw cause
       const message = `expected a credential for this platform's EK and AK: ${cause.message}`
       throw new PalimpsestError('REFUSED_ENROLMENT', message, {
         cause,

@@ -1,7 +1,7 @@
 // The manufacturer of the emulated platform: one root of trust, which certifies the endorsement key, the key that signs
 // launch reports, and the certificate of the platform's guest and worker ports. Policies pin the root (`trustAnchors`).
 // A manufacturer may make several platforms, each with a folder of its own. Keys and certificates are made once, so
-// that a restart changes none of them.
+// that a restart changes none of them; the endorsement key's certificate lies in the TPM.
 // Source: TCG EK Credential Profile, version 2.5, clause 3.2 (EK certificate); RFC 5280.
 
 import { X509Certificate } from 'node:crypto'
@@ -15,15 +15,17 @@ import {
   IdentityKey,
   issueCertificate,
   parseCertificate,
-  PublicKey,
+  type PublicKey,
   selfSignedRoot,
   utf8,
   verifyChain,
+  verifyChainToAnyKey,
 } from '../../sdk/crypto/index.ts'
 import { CERTIFICATE_USAGE, type PlatformEndorsement } from '../../sdk/evidence/index.ts'
-import { leftPad, TPM_ALG, TPMT_PUBLIC, unmarshal } from '../../sdk/tpm2/index.ts'
+import { ECC_EK, type EkIssuer, provisionEkCertificates } from './ek-certificates.ts'
 import { PRIVATE_MODE, PUBLIC_MODE, readFileIfPresent, replaceFile } from './files.ts'
-import { AK_HANDLE, EK_HANDLE, type TpmDevice } from './tpm/index.ts'
+import { type PlatformTpm } from './platform-tpm.ts'
+import { AK_HANDLE, EK_HANDLE } from './templates.ts'
 
 /** Days: a root outlives what it certifies. */
 const ROOT_DAYS = 7300
@@ -36,7 +38,6 @@ const ROOT_FILES = { key: 'root.key', certificate: 'root.pem' } as const
 
 /** Files of a platform's folder. */
 const FILES = {
-  ekCertificate: 'ek.pem',
   reportKey: 'report.key',
   reportCertificate: 'report.pem',
   portKey: 'port.key',
@@ -49,7 +50,7 @@ export interface CertifiedKey {
   readonly certificate: Certificate
 }
 
-type LeafContent = Pick<CertificateContent, 'subject' | 'usages' | 'keyUse' | 'serverNames'>
+type LeafContent = Omit<CertificateContent, 'days'>
 
 /** What a platform needs to prove itself. */
 export interface PlatformCredentials {
@@ -64,7 +65,7 @@ export interface PlatformCredentials {
 /** What endorse() takes. */
 export interface EndorseOptions {
   /** started */
-  readonly device: TpmDevice
+  readonly device: PlatformTpm
   /** where the platform's keys and certificates lie; may be the manufacturer's folder */
   readonly folder: string
   /** names of the platform's ports; default localhost and the loopback addresses */
@@ -72,7 +73,7 @@ export interface EndorseOptions {
 }
 
 /** The manufacturer, whose root key lies in one folder. */
-export class Manufacturer {
+export class Manufacturer implements EkIssuer {
   /** The trust anchor: what policies pin. */
   readonly root: Certificate
   /** Where the trust anchor lies as PEM. */
@@ -117,11 +118,7 @@ export class Manufacturer {
     const akPublic = device.readPublic(AK_HANDLE).outPublic
     const reportKey = loadOrMakeKey(join(folder, FILES.reportKey))
     const portKey = loadOrMakeKey(join(folder, FILES.portKey))
-    const ek = this.#certificate(join(folder, FILES.ekCertificate), eccKey(ekPublic), {
-      subject: `CN=Palimpsest endorsement key,${ORGANISATION}`,
-      usages: [CERTIFICATE_USAGE.endorsementKey],
-      keyUse: 'agree',
-    })
+    const ekCertificates = provisionEkCertificates(device, this, [ECC_EK])
     const report = this.#certificate(join(folder, FILES.reportCertificate), reportKey.publicKey, {
       subject: `CN=Palimpsest launch report key,${ORGANISATION}`,
       usages: [CERTIFICATE_USAGE.reportKey],
@@ -132,30 +129,44 @@ export class Manufacturer {
       serverNames,
     })
     return {
-      endorsement: { ekPublic, ekCertificates: [ek.der], akPublic, reportKeyCertificates: [report.der] },
+      endorsement: { ekPublic, ekCertificates, akPublic, reportKeyCertificates: [report.der] },
       reportKey,
       port: { key: portKey, certificate: port },
     }
+  }
+
+  certify(publicKey: PublicKey | Uint8Array, content: LeafContent): Certificate {
+    const issuer = { certificate: this.root, key: this.#key }
+    return issueCertificate({ issuer, publicKey, days: LEAF_DAYS, ...content })
+  }
+
+  certifiedEk(certificate: Uint8Array): Uint8Array | undefined {
+    const usage = CERTIFICATE_USAGE.endorsementKey
+    return unlessBad(() => verifyChainToAnyKey({ leaf: certificate, roots: [this.root], usage }))
   }
 
   /** The stored certificate of `publicKey` at `path`, or a new one. */
   #certificate(path: string, publicKey: PublicKey, content: LeafContent): Certificate {
     const stored = readText(path)
     if (stored !== undefined && this.#stillGood(stored, publicKey, content)) return parseCertificate(stored)
-    const issuer = { certificate: this.root, key: this.#key }
-    const certificate = issueCertificate({ issuer, publicKey, days: LEAF_DAYS, ...content })
+    const certificate = this.certify(publicKey, content)
     replaceFile(path, utf8(certificate.pem), PUBLIC_MODE)
     return certificate
   }
 
   #stillGood(pem: string, publicKey: PublicKey, { usages, serverNames = [] }: LeafContent): boolean {
-    try {
-      const key = verifyChain({ leaf: pem, roots: [this.root], usage: usages?.[0] })
-      return key.equals(publicKey) && serverNames.every((name) => namesServer(pem, name))
-    } catch (error) {
-      if (error instanceof CryptoError) return false
-      throw error
-    }
+    const key = unlessBad(() => verifyChain({ leaf: pem, roots: [this.root], usage: usages?.[0] }))
+    return key?.equals(publicKey) === true && serverNames.every((name) => namesServer(pem, name))
+  }
+}
+
+/** What `verify` returns; undefined for a certificate that it refuses. */
+function unlessBad<T>(verify: () => T): T | undefined {
+  try {
+    return verify()
+  } catch (error) {
+    if (error instanceof CryptoError) return undefined
+    throw error
   }
 }
 
@@ -170,13 +181,6 @@ function loadOrMakeKey(path: string): IdentityKey {
   const key = IdentityKey.generate()
   replaceFile(path, utf8(key.toPem()), PRIVATE_MODE)
   return key
-}
-
-/** The P-256 key of a TPMT_PUBLIC. */
-function eccKey(publicArea: Uint8Array): PublicKey {
-  const area = unmarshal(TPMT_PUBLIC, publicArea)
-  if (area.type !== TPM_ALG.ECC) throw new TypeError('expected an ECC endorsement key')
-  return PublicKey.fromPoint(leftPad(area.unique.x, 32), leftPad(area.unique.y, 32))
 }
 
 function namesServer(pem: string, name: string): boolean {

@@ -14,8 +14,8 @@ import { LaunchAuthority } from './launch-authority.ts'
 import { Launches } from './launch.ts'
 import { MemorySystem } from './memory-system.ts'
 import type { Pair, Run } from './ownership-rows.ts'
+import { openTpmStore, PlatformTpm } from './platform-tpm.ts'
 import { expectConsent } from './share-consent.ts'
-import { FileTpmStore, TpmDevice } from './tpm/index.ts'
 
 /** Names that the platform's ports serve under; the first is the one to expect. */
 const PORT_NAMES: readonly string[] = ['palimpsest-platform', 'localhost', '127.0.0.1', '::1']
@@ -95,7 +95,7 @@ export class EmulatedPlatform {
   static async boot(options: BootOptions): Promise<EmulatedPlatform> {
     const firmware = await loadFirmware(options.firmwarePath)
     const manifest = await manifestOf(firmware, options)
-    const device = TpmDevice.powerOn({ store: new FileTpmStore(join(options.stateDirectory, 'tpm.state')) })
+    const device = PlatformTpm.powerOn({ store: openTpmStore(options.stateDirectory) })
     const { hypervisorImage } = options
     const boot = measureBoot({ device, firmware, manifest, hypervisorImage, configuration: CONFIGURATION })
     const folder = join(options.stateDirectory, 'keys')

@@ -5,6 +5,7 @@ import { type BlockId, type BlockKind, RangeMap } from '../block/index.ts'
 import { equalBytes, hex } from '../crypto/index.ts'
 import {
   selectPcrs,
+  signatureHash,
   Tpm2Error,
   type Tpm2ErrorCode,
   TPMT_PUBLIC,
@@ -45,7 +46,7 @@ export function checkQuote(input: AppraisalInput, findings: Findings): string {
     })
     findings.quotedClock = quote.clockInfo
     findings.quotedPcrDigest = quote.attested.pcrDigest
-    findings.quoteHash = unmarshal(TPMT_SIGNATURE, signature).hash
+    findings.quoteHash = signatureHash(unmarshal(TPMT_SIGNATURE, signature))
     return `clock ${quote.clockInfo.clock.toString()} ms, reset count ${String(quote.clockInfo.resetCount)}`
   } catch (cause) {
     if (!(cause instanceof Tpm2Error)) throw cause

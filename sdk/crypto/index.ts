@@ -4,10 +4,12 @@
 export {
   assertBytes,
   assertU64,
+  base64url,
   concatBytes,
   equalBytes,
   fromHex,
   hex,
+  plainView,
   le64,
   U64_MAX,
   utf8,
@@ -27,13 +29,22 @@ export { type Canonical, type CanonicalMap, decodeCanonical, encodeCanonical } f
 export { decodeMap, expect, field } from './fields.ts'
 export { IdentityKey, PublicKey, SIGNATURE_LENGTH } from './identity.ts'
 export { parse1, type Parsed1, sign1, verify1 } from './cose.ts'
-export { certificateKey, parseCertificate, parseCertificates, verifyChain } from './x509.ts'
+export {
+  certificateKey,
+  type ChainToVerify,
+  parseCertificate,
+  parseCertificates,
+  verifyChain,
+  verifyChainToAnyKey,
+} from './x509.ts'
+export * as der from './der.ts'
 export { issueCertificate, selfSignedRoot } from './x509-issue.ts'
 export {
   type Certificate,
   type CertificateContent,
   type CertificateExtension,
   type CertificateUsage,
+  type DirectoryAttribute,
 } from './x509-types.ts'
 export { generateHpkeKeyPair, HPKE_KEY_LENGTH, type HpkeKeyPair, open, seal, type Sealed } from './hpke.ts'
 export {

@@ -1,4 +1,4 @@
-// Issuing X.509 v3 certificates (RFC 5280 section 4) for P-256 keys, signed with ECDSA and SHA-256 (RFC 5758).
+// Issuing X.509 v3 certificates (RFC 5280 section 4), signed by P-256 keys with ECDSA and SHA-256 (RFC 5758).
 
 import { randomFillSync, X509Certificate } from 'node:crypto'
 import { equalBytes, utf8 } from './bytes.ts'
@@ -6,6 +6,7 @@ import {
   bitString,
   derTrue,
   element,
+  elements,
   octetString,
   oid,
   sequence,
@@ -15,14 +16,17 @@ import {
   unsigned,
 } from './der.ts'
 import { sha256 } from './digest.ts'
+import { FormatError } from './errors.ts'
 import { type IdentityKey, type PublicKey } from './identity.ts'
 import { readCertificate } from './x509-read.ts'
 import {
   type Certificate,
   type CertificateContent,
   certificateOf,
+  type DirectoryAttribute,
   OID_AUTHORITY_KEY_ID,
   OID_BASIC_CONSTRAINTS,
+  OID_DIRECTORY_ATTRIBUTES,
   OID_EXTENDED_KEY_USAGE,
   OID_KEY_USAGE,
   OID_SUBJECT_ALT_NAME,
@@ -36,8 +40,11 @@ const CLOCK_SKEW_MS = 300_000
 const ECDSA_WITH_SHA256 = sequence(oid('1.2.840.10045.4.3.2'))
 
 // KeyUsage bits, first bit highest (RFC 5280 section 4.2.1.3), with the number of unused bits of the shortest form.
-const DIGITAL_SIGNATURE = bitString(Uint8Array.of(0x80), 7)
-const KEY_AGREEMENT = bitString(Uint8Array.of(0x08), 3)
+const KEY_USE = {
+  sign: bitString(Uint8Array.of(0x80), 7),
+  encipher: bitString(Uint8Array.of(0x20), 5),
+  agree: bitString(Uint8Array.of(0x08), 3),
+} as const
 const CERT_AND_CRL_SIGN = bitString(Uint8Array.of(0x06), 1)
 
 // Attribute types of names (RFC 4519), as RFC 4514 abbreviates them.
@@ -52,24 +59,26 @@ const ATTRIBUTES: Readonly<Record<string, string>> = {
 }
 
 /**
- * Issues a certificate for `publicKey`, signed by `issuer`; `ca: true` makes it an intermediate CA.
- * Throws TypeError or RangeError for wrong arguments, FormatError for an issuer certificate that does not parse.
+ * Issues a certificate for `publicKey`, signed by `issuer`; `ca: true` makes it an intermediate CA. A key that is not on
+ * P-256 is given as its DER SubjectPublicKeyInfo. Throws TypeError or RangeError for wrong arguments, FormatError for an
+ * issuer certificate or a SubjectPublicKeyInfo that does not parse.
  */
 export function issueCertificate(
   options: CertificateContent & {
     readonly issuer: { readonly certificate: Certificate; readonly key: IdentityKey }
-    readonly publicKey: PublicKey
+    readonly publicKey: PublicKey | Uint8Array
     readonly ca?: boolean | undefined
   },
 ): Certificate {
-  const { certificate, key } = options.issuer
+  const { publicKey, issuer: by } = options
+  const { certificate, key } = by
   const issuer = readCertificate(certificate.der, 'issuer certificate')
   if (!equalBytes(issuer.spki, key.publicKey.spki)) {
     throw new RangeError('"issuer" expected the key that the issuer certificate names, got another key')
   }
   return create(options, {
     ca: options.ca === true,
-    publicKey: options.publicKey,
+    spki: publicKey instanceof Uint8Array ? publicKey : publicKey.spki,
     signer: key,
     issuerName: issuer.subject,
     authorityKeyId: issuer.subjectKeyId,
@@ -78,19 +87,20 @@ export function issueCertificate(
 
 /** A self-signed CA certificate of `key`: a root to pin. Throws TypeError or RangeError for wrong arguments. */
 export function selfSignedRoot(options: CertificateContent & { readonly key: IdentityKey }): Certificate {
-  const { publicKey } = options.key
+  const { spki } = options.key.publicKey
   return create(options, {
     ca: true,
-    publicKey,
+    spki,
     signer: options.key,
     issuerName: distinguishedName(options.subject),
-    authorityKeyId: keyIdentifier(publicKey),
+    authorityKeyId: keyIdentifier(spki),
   })
 }
 
 interface Making {
   readonly ca: boolean
-  readonly publicKey: PublicKey
+  /** DER SubjectPublicKeyInfo. */
+  readonly spki: Uint8Array
   readonly signer: IdentityKey
   /** DER Name. */
   readonly issuerName: Uint8Array
@@ -113,7 +123,7 @@ function create(content: CertificateContent, making: Making): Certificate {
     making.issuerName,
     sequence(time(notBefore), time(notAfter)),
     distinguishedName(content.subject),
-    making.publicKey.spki,
+    making.spki,
     element(0xa3, sequence(...extensionsOf(content, making))),
   )
   const signature = making.signer.sign(toBeSigned)
@@ -123,19 +133,24 @@ function create(content: CertificateContent, making: Making): Certificate {
   )
 }
 
-/** Leftmost 160 bits of SHA-256 of the key's point (RFC 7093 section 2, method 1). */
-function keyIdentifier(publicKey: PublicKey): Uint8Array {
-  const { x, y } = publicKey.point
-  return sha256(Uint8Array.of(4), x, y).slice(0, 20)
+/** Leftmost 160 bits of SHA-256 of the BIT STRING subjectPublicKey (RFC 7093 section 2, method 1). */
+function keyIdentifier(spki: Uint8Array): Uint8Array {
+  const what = 'public key'
+  const [info] = elements(spki, what)
+  const [, bits] = elements(info?.content ?? spki, what)
+  if (bits?.tag !== Tag.bitString || info?.raw.length !== spki.length) {
+    throw new FormatError(what, 'expected a DER SubjectPublicKeyInfo, found another structure')
+  }
+  return sha256(bits.content.subarray(1)).slice(0, 20)
 }
 
 function extensionsOf(content: CertificateContent, making: Making): Uint8Array[] {
   const { ca } = making
-  const use = content.keyUse === 'agree' ? KEY_AGREEMENT : DIGITAL_SIGNATURE
+  const use = KEY_USE[content.keyUse ?? 'sign']
   const list = [
     { oid: OID_BASIC_CONSTRAINTS, critical: true, value: basicConstraints(ca, content.pathLength) },
     { oid: OID_KEY_USAGE, critical: true, value: ca ? CERT_AND_CRL_SIGN : use },
-    { oid: OID_SUBJECT_KEY_ID, critical: false, value: octetString(keyIdentifier(making.publicKey)) },
+    { oid: OID_SUBJECT_KEY_ID, critical: false, value: octetString(keyIdentifier(making.spki)) },
   ]
   if (making.authorityKeyId) {
     const value = sequence(element(0x80, making.authorityKeyId))
@@ -144,14 +159,30 @@ function extensionsOf(content: CertificateContent, making: Making): Uint8Array[]
   const usages = (content.usages ?? []).map((usage) => oid(usageOid(usage)))
   if (usages.length > 0)
     list.push({ oid: OID_EXTENDED_KEY_USAGE, critical: false, value: sequence(...usages) })
-  const names = (content.serverNames ?? []).map(generalName)
-  if (names.length > 0) list.push({ oid: OID_SUBJECT_ALT_NAME, critical: false, value: sequence(...names) })
+  const names = alternativeNames(content)
+  const critical = content.subject === ''
+  if (names.length > 0) list.push({ oid: OID_SUBJECT_ALT_NAME, critical, value: sequence(...names) })
+  const attributes = (content.directoryAttributes ?? []).map(directoryAttribute)
+  if (attributes.length > 0) {
+    list.push({ oid: OID_DIRECTORY_ATTRIBUTES, critical: false, value: sequence(...attributes) })
+  }
   list.push(...(content.extensions ?? []))
   const repeated = list.find((item, i) => list.findIndex((other) => other.oid === item.oid) !== i)
   if (repeated) throw new RangeError(`"extensions" expected each once, got ${repeated.oid} twice`)
   return list.map((item) =>
     sequence(oid(item.oid), ...(item.critical ? [derTrue] : []), octetString(item.value)),
   )
+}
+
+/** General names; directoryName [4] holds a CHOICE, so its tag is explicit (X.680 section 31.2.7). */
+function alternativeNames({ serverNames = [], directoryName = '' }: CertificateContent): Uint8Array[] {
+  const names = serverNames.map(generalName)
+  if (directoryName !== '') names.push(element(0xa4, distinguishedName(directoryName)))
+  return names
+}
+
+function directoryAttribute({ oid: type, value }: DirectoryAttribute): Uint8Array {
+  return sequence(oid(type), element(Tag.set, value))
 }
 
 function basicConstraints(ca: boolean, pathLength: number | undefined): Uint8Array {

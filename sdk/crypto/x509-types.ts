@@ -3,7 +3,9 @@
 import type { X509Certificate } from 'node:crypto'
 import { plainView } from './bytes.ts'
 
-/** Object identifiers of certificate extensions (RFC 5280 section 4.2.1). */
+/** Object identifiers of certificate extensions (RFC 5280 section 4.2.1); this one is subjectDirectoryAttributes. */
+export const OID_DIRECTORY_ATTRIBUTES = '2.5.29.9'
+/** subjectKeyIdentifier */
 export const OID_SUBJECT_KEY_ID = '2.5.29.14'
 /** keyUsage */
 export const OID_KEY_USAGE = '2.5.29.15'
@@ -38,6 +40,12 @@ export interface CertificateExtension {
   readonly value: Uint8Array
 }
 
+/** An attribute of the subject beside its name: object identifier, and the DER of its one value. */
+export interface DirectoryAttribute {
+  readonly oid: string
+  readonly value: Uint8Array
+}
+
 /** What goes into a certificate, whoever signs it. */
 export interface CertificateContent {
   /**
@@ -51,12 +59,19 @@ export interface CertificateContent {
   readonly notBefore?: Date | undefined
   /** For a CA: how many CAs may follow below it. Default: any number. */
   readonly pathLength?: number | undefined
-  /** DNS names and IP addresses of the subject alternative name. */
+  /**
+   * DNS names and IP addresses of the subject alternative name, which is critical when the subject is empty
+   * (RFC 5280 section 4.2.1.6).
+   */
   readonly serverNames?: readonly string[] | undefined
+  /** Distinguished name of the subject alternative name, in the form of `subject`: its directoryName. */
+  readonly directoryName?: string | undefined
+  /** Subject directory attributes (RFC 5280 section 4.2.1.8). */
+  readonly directoryAttributes?: readonly DirectoryAttribute[] | undefined
   /** Extended key usages; none means no such extension. */
   readonly usages?: readonly CertificateUsage[] | undefined
-  /** Whether the key signs (default) or agrees on keys, as a TPM's endorsement key does. */
-  readonly keyUse?: 'sign' | 'agree' | undefined
+  /** Whether the key signs (default), agrees on keys, or encrypts them, as a TPM's ECC and RSA endorsement keys do. */
+  readonly keyUse?: 'sign' | 'agree' | 'encipher' | undefined
   /** Further extensions, added as they are. */
   readonly extensions?: readonly CertificateExtension[] | undefined
 }

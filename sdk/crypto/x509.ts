@@ -49,7 +49,17 @@ export function certificateKey(certificate: Certificate | Uint8Array | string): 
  * Throws {@link CertificateError} `BAD_CHAIN` with the reason, and {@link FormatError} `MALFORMED` for a certificate that
  * does not parse or whose leaf key is not on P-256.
  */
-export function verifyChain(options: {
+export function verifyChain(options: ChainToVerify): PublicKey {
+  return PublicKey.fromKeyObject(verifiedLeaf(options).publicKey)
+}
+
+/** As {@link verifyChain} for a leaf with any kind of key: returns its DER SubjectPublicKeyInfo. */
+export function verifyChainToAnyKey(options: ChainToVerify): Uint8Array {
+  return plainView(verifiedLeaf(options).publicKey.export({ format: 'der', type: 'spki' }))
+}
+
+/** What {@link verifyChain} takes. */
+export interface ChainToVerify {
   readonly leaf: Certificate | Uint8Array | string
   readonly intermediates?: readonly (Certificate | Uint8Array | string)[] | undefined
   readonly roots: readonly (Certificate | Uint8Array | string)[]
@@ -57,7 +67,9 @@ export function verifyChain(options: {
   readonly usage?: CertificateUsage | undefined
   /** Object identifiers of critical extensions that the caller checks by itself. */
   readonly understood?: readonly string[] | undefined
-}): PublicKey {
+}
+
+function verifiedLeaf(options: ChainToVerify): X509Certificate {
   const intermediates = options.intermediates ?? []
   if (intermediates.length > MAX_CHAIN) {
     throw new CertificateError(
@@ -75,7 +87,7 @@ export function verifyChain(options: {
   checkLeaf(leaf, search, options.usage)
   const reason = findPath(leaf, 0, search)
   if (reason !== undefined) throw new CertificateError(reason)
-  return PublicKey.fromKeyObject(leaf.publicKey)
+  return leaf
 }
 
 interface Search {

@@ -9,16 +9,17 @@ import { EvidenceError } from './errors.ts'
 import { EV } from './event-types.ts'
 import { littleEndian, LittleEndianReader, sized } from './little-endian.ts'
 
-/** Limits of what is parsed: generous for real logs, small enough for a hostile one. */
-const MAX_LOG_BYTES = 4 * 1024 * 1024
-const MAX_EVENTS = 8192
+/** Bytes of a log that is parsed: generous for real logs, small enough for a hostile one. */
+export const MAX_LOG_BYTES = 4 * 1024 * 1024
+/** Events of a log that is parsed, likewise. */
+export const MAX_EVENTS = 8192
 const MAX_ALGORITHMS = 16
 const MAX_DIGEST = 64
 
 const SIGNATURE = utf8('Spec ID Event03\0')
 const SHA1_SIZE = 20
 /** EV_NO_ACTION may name no PCR at all. */
-const NO_PCR = 0xffffffff
+export const NO_PCR = 0xffffffff
 
 /** A bank of the log: TPM_ALG and its digest's size in bytes. */
 export interface LogAlgorithm {

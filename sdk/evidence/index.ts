@@ -10,17 +10,33 @@ export {
 } from './endorsement.ts'
 export { EvidenceError, type EvidenceErrorCode } from './errors.ts'
 export {
+  decodeEvent,
   decodeFirmwareBlob,
   decodeImageLoadEvent,
   decodeTaggedEvent,
+  digestCoversData,
   encodeFirmwareBlob,
   encodeImageLoadEvent,
   encodeTaggedEvent,
+  type EventDetails,
   filePathDevicePath,
   type FirmwareBlob,
   type ImageLoadEvent,
   type TaggedEvent,
+  type VariableValue,
 } from './event-data.ts'
+export {
+  type HandoffTables,
+  type LoadOption,
+  type Partition,
+  type PartitionTable,
+  type Signature,
+  type VariableData,
+} from './efi-data.ts'
+export { eventText } from './event-text.ts'
+export { bankName, bankOf, type FirmwareLog, readFirmwareLog } from './firmware-log.ts'
+export { diffEventLogs, type EventDifference, type LogComparison, type PcrComparison } from './log-diff.ts'
+export { type DifferenceKind, pcrPurpose } from './log-meaning.ts'
 export {
   digestsOf,
   type EventLog,

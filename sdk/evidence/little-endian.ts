@@ -50,6 +50,35 @@ export class LittleEndianReader {
   }
 }
 
+class NotThis extends Error {}
+
+/** What `parse` makes of all of `bytes`; undefined when they are too short, too long, or `parse` refuses them. */
+export function readAll<T>(
+  bytes: Uint8Array,
+  parse: (reader: LittleEndianReader, refuse: () => never) => T,
+): T | undefined {
+  return readStart(bytes, (reader, refuse) => {
+    const value = parse(reader, refuse)
+    return reader.remaining === 0 ? value : refuse()
+  })
+}
+
+/** As readAll(), for bytes that may go on: some boot loaders log more than the structure they name. */
+export function readStart<T>(
+  bytes: Uint8Array,
+  parse: (reader: LittleEndianReader, refuse: () => never) => T,
+): T | undefined {
+  const refuse = (message = 'not of this shape'): never => {
+    throw new NotThis(message)
+  }
+  try {
+    return parse(new LittleEndianReader(bytes, refuse), refuse)
+  } catch (error) {
+    if (error instanceof NotThis) return undefined
+    throw error
+  }
+}
+
 /** `value` in 1, 2, 4 or 8 octets. Throws RangeError when it does not fit. */
 export function littleEndian(size: 1 | 2 | 4 | 8, value: number | bigint): Uint8Array {
   const wide = BigInt(value)

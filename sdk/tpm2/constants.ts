@@ -1,9 +1,15 @@
-// Numbers of the TPM 2.0 Library that structures carry: algorithms, curves, tags, handles, response codes.
+// Numbers of the TPM 2.0 Library that structures carry: algorithms, curves, tags, handles. Command codes, properties,
+// attributes and response codes have files of their own; all but the last are handed on here.
 // Names and values are TCG's, so that a reader can search the specification for them.
 // Source: TPM 2.0 Library, Part 2: Structures, revision 1.59, the clause cited at each table.
 
+export * from './attributes.ts'
+export * from './command-codes.ts'
+export * from './properties.ts'
+
 /** TPM_ALG_ID (6.3; values from the TCG Algorithm Registry). */
 export const TPM_ALG = {
+  ERROR: 0x0000,
   RSA: 0x0001,
   TDES: 0x0003,
   SHA1: 0x0004,
@@ -16,6 +22,7 @@ export const TPM_ALG = {
   SHA384: 0x000c,
   SHA512: 0x000d,
   NULL: 0x0010,
+  SM3_256: 0x0012,
   SM4: 0x0013,
   RSASSA: 0x0014,
   RSAES: 0x0015,
@@ -33,6 +40,10 @@ export const TPM_ALG = {
   ECC: 0x0023,
   SYMCIPHER: 0x0025,
   CAMELLIA: 0x0026,
+  SHA3_256: 0x0027,
+  SHA3_384: 0x0028,
+  SHA3_512: 0x0029,
+  CMAC: 0x003f,
   CTR: 0x0040,
   OFB: 0x0041,
   CBC: 0x0042,
@@ -47,10 +58,40 @@ export const TPM_ECC = {
   NIST_P256: 0x0003,
   NIST_P384: 0x0004,
   NIST_P521: 0x0005,
+  BN_P256: 0x0010,
+  BN_P638: 0x0011,
+  SM2_P256: 0x0020,
 } as const
 
 /** TPM_GENERATED_VALUE (6.2): the magic number that opens every structure a TPM made itself. */
 export const TPM_GENERATED_VALUE = 0xff544347
+
+/** TPM_CLOCK_ADJUST (6.7): a signed octet. */
+export const TPM_CLOCK_ADJUST = {
+  COARSE_SLOWER: -3,
+  MEDIUM_SLOWER: -2,
+  FINE_SLOWER: -1,
+  NO_CHANGE: 0,
+  FINE_FASTER: 1,
+  MEDIUM_FASTER: 2,
+  COARSE_FASTER: 3,
+} as const
+
+/** TPM_EO (6.8): comparisons of TPM2_PolicyNV and TPM2_PolicyCounterTimer. */
+export const TPM_EO = {
+  EQ: 0x0000,
+  NEQ: 0x0001,
+  SIGNED_GT: 0x0002,
+  UNSIGNED_GT: 0x0003,
+  SIGNED_LT: 0x0004,
+  UNSIGNED_LT: 0x0005,
+  SIGNED_GE: 0x0006,
+  UNSIGNED_GE: 0x0007,
+  SIGNED_LE: 0x0008,
+  UNSIGNED_LE: 0x0009,
+  BITSET: 0x000a,
+  BITCLEAR: 0x000b,
+} as const
 
 /** TPM_ST (6.9): structure tags. */
 export const TPM_ST = {
@@ -66,69 +107,85 @@ export const TPM_ST = {
   ATTEST_TIME: 0x8019,
   ATTEST_CREATION: 0x801a,
   ATTEST_NV_DIGEST: 0x801c,
+  CREATION: 0x8021,
+  VERIFIED: 0x8022,
+  AUTH_SECRET: 0x8023,
+  HASHCHECK: 0x8024,
+  AUTH_SIGNED: 0x8025,
+  FU_MANIFEST: 0x8029,
 } as const
 
 /** TPM_SU (6.10): arguments of TPM2_Startup and TPM2_Shutdown. */
 export const TPM_SU = { CLEAR: 0x0000, STATE: 0x0001 } as const
 
-/** TPM_RH (7.4): permanent handles. */
+/** TPM_SE (6.11): kinds of session. */
+export const TPM_SE = { HMAC: 0x00, POLICY: 0x01, TRIAL: 0x03 } as const
+
+/** TPM_HT (7.2): what a handle is of, by its highest octet. */
+export const TPM_HT = {
+  PCR: 0x00,
+  NV_INDEX: 0x01,
+  HMAC_SESSION: 0x02,
+  LOADED_SESSION: 0x02,
+  POLICY_SESSION: 0x03,
+  SAVED_SESSION: 0x03,
+  PERMANENT: 0x40,
+  TRANSIENT: 0x80,
+  PERSISTENT: 0x81,
+  AC: 0x90,
+} as const
+
+/** TPM_RH (7.4): permanent handles. Those of TPM 1.2 (SRK, REVOKE, TRANSPORT, OPERATOR, ADMIN, EK) are not used. */
 export const TPM_RH = {
+  SRK: 0x40000000,
   OWNER: 0x40000001,
+  REVOKE: 0x40000002,
+  TRANSPORT: 0x40000003,
+  OPERATOR: 0x40000004,
+  ADMIN: 0x40000005,
+  EK: 0x40000006,
   NULL: 0x40000007,
+  UNASSIGNED: 0x40000008,
   LOCKOUT: 0x4000000a,
   ENDORSEMENT: 0x4000000b,
   PLATFORM: 0x4000000c,
+  PLATFORM_NV: 0x4000000d,
+  AUTH_00: 0x40000010,
+  AUTH_FF: 0x4000010f,
+  ACT_0: 0x40000110,
+  ACT_F: 0x4000011f,
 } as const
 
-const RC_VER1 = 0x100
-const RC_FMT1 = 0x080
+/** TPM_RS_PW (7.4): stands for a session where a password authorizes. */
+export const TPM_RS_PW = 0x40000009
 
-/** TPM_RC (6.6.3): response codes. Format-one codes are given without a parameter, handle or session number. */
-export const TPM_RC = {
-  SUCCESS: 0x000,
-  INITIALIZE: RC_VER1 + 0x000,
-  FAILURE: RC_VER1 + 0x001,
-  EXCLUSIVE: RC_VER1 + 0x021,
-  AUTH_TYPE: RC_VER1 + 0x024,
-  AUTH_MISSING: RC_VER1 + 0x025,
-  COMMAND_SIZE: RC_VER1 + 0x042,
-  COMMAND_CODE: RC_VER1 + 0x043,
-  SENSITIVE: RC_VER1 + 0x055,
-  ASYMMETRIC: RC_FMT1 + 0x001,
-  ATTRIBUTES: RC_FMT1 + 0x002,
-  HASH: RC_FMT1 + 0x003,
-  VALUE: RC_FMT1 + 0x004,
-  HIERARCHY: RC_FMT1 + 0x005,
-  KEY_SIZE: RC_FMT1 + 0x007,
-  MODE: RC_FMT1 + 0x009,
-  TYPE: RC_FMT1 + 0x00a,
-  HANDLE: RC_FMT1 + 0x00b,
-  KDF: RC_FMT1 + 0x00c,
-  SCHEME: RC_FMT1 + 0x012,
-  SIZE: RC_FMT1 + 0x015,
-  SYMMETRIC: RC_FMT1 + 0x016,
-  SELECTOR: RC_FMT1 + 0x018,
-  INSUFFICIENT: RC_FMT1 + 0x01a,
-  KEY: RC_FMT1 + 0x01c,
-  INTEGRITY: RC_FMT1 + 0x01f,
-  BINDING: RC_FMT1 + 0x025,
-  CURVE: RC_FMT1 + 0x026,
-  ECC_POINT: RC_FMT1 + 0x027,
-  LOCALITY: 0x907,
+/** TPM_HC (7.5) and 7.3: the first and last handles of each kind. How many of them a TPM has is its own affair. */
+export const TPM_HC = {
+  HR_HANDLE_MASK: 0x00ffffff,
+  HR_SHIFT: 24,
+  PCR_FIRST: 0x00000000,
+  PCR_LAST: 0x00000017,
+  NV_INDEX_FIRST: 0x01000000,
+  NV_INDEX_LAST: 0x01ffffff,
+  HMAC_SESSION_FIRST: 0x02000000,
+  HMAC_SESSION_LAST: 0x02fffffe,
+  POLICY_SESSION_FIRST: 0x03000000,
+  POLICY_SESSION_LAST: 0x03fffffe,
+  PERMANENT_FIRST: 0x40000000,
+  PERMANENT_LAST: 0x4000011f,
+  TRANSIENT_FIRST: 0x80000000,
+  TRANSIENT_LAST: 0x80fffffe,
+  PERSISTENT_FIRST: 0x81000000,
+  PERSISTENT_LAST: 0x81ffffff,
+  PLATFORM_PERSISTENT: 0x81800000,
 } as const
 
-/** TPMA_OBJECT (8.3): bits of an object's attributes. */
-export const TPMA_OBJECT = {
-  fixedTPM: 1 << 1,
-  stClear: 1 << 2,
-  fixedParent: 1 << 4,
-  sensitiveDataOrigin: 1 << 5,
-  userWithAuth: 1 << 6,
-  adminWithPolicy: 1 << 7,
-  noDA: 1 << 10,
-  encryptedDuplication: 1 << 11,
-  restricted: 1 << 16,
-  decrypt: 1 << 17,
-  sign: 1 << 18,
-  x509sign: 1 << 19,
+/** TPM_NT (13.2): kinds of NV index. */
+export const TPM_NT = {
+  ORDINARY: 0x0,
+  COUNTER: 0x1,
+  BITS: 0x2,
+  EXTEND: 0x4,
+  PIN_FAIL: 0x8,
+  PIN_PASS: 0x9,
 } as const

@@ -2,15 +2,84 @@
 // Pure: no device and no I/O, so that a verifier and the emulated TPM share every byte of it.
 // Source: TPM 2.0 Library, revision 1.59; each file cites its part and clause.
 
-export { TPM2B_DATA, TPMS_ATTEST, TPMS_CLOCK_INFO, type TPMS_QUOTE_INFO, TPMS_TIME_INFO } from './attest.ts'
+export {
+  type AttestedByType,
+  type AttestType,
+  type Quote,
+  TPMS_ATTEST,
+  type TPMS_CERTIFY_INFO,
+  TPMS_CLOCK_INFO,
+  type TPMS_COMMAND_AUDIT_INFO,
+  type TPMS_CREATION_INFO,
+  type TPMS_NV_CERTIFY_INFO,
+  type TPMS_NV_DIGEST_CERTIFY_INFO,
+  type TPMS_QUOTE_INFO,
+  type TPMS_SESSION_AUDIT_INFO,
+  type TPMS_TIME_ATTEST_INFO,
+  TPMS_TIME_INFO,
+} from './attest.ts'
+export {
+  TPMA_ALGORITHM_BITS,
+  TPMA_LOCALITY_BITS,
+  TPMA_NV_BITS,
+  TPMA_OBJECT_BITS,
+  TPMA_SESSION_BITS,
+} from './attribute-types.ts'
+export {
+  TPM2B_ATTEST,
+  TPM2B_AUTH,
+  TPM2B_CONTEXT_DATA,
+  TPM2B_DATA,
+  TPM2B_DIGEST,
+  TPM2B_ECC_PARAMETER,
+  TPM2B_ENCRYPTED_SECRET,
+  TPM2B_EVENT,
+  TPM2B_ID_OBJECT,
+  TPM2B_IV,
+  TPM2B_LABEL,
+  TPM2B_MAX_BUFFER,
+  TPM2B_MAX_NV_BUFFER,
+  TPM2B_NAME,
+  TPM2B_NONCE,
+  TPM2B_OPERAND,
+  TPM2B_PRIVATE,
+  TPM2B_PRIVATE_KEY_RSA,
+  TPM2B_PUBLIC_KEY_RSA,
+  TPM2B_SENSITIVE_DATA,
+  TPM2B_SYM_KEY,
+  TPM2B_TEMPLATE,
+  TPM2B_TIMEOUT,
+  TPMT_HA,
+  TPMT_HA_PLUS,
+} from './buffers.ts'
+export { TPMS_CAPABILITY_DATA } from './capability.ts'
+export { type AuthSession, passwordSession, type SessionUse, type UseOptions } from './auth-session.ts'
+export {
+  callDirectly,
+  type CallOptions,
+  type Execute,
+  type SessionStart,
+  startHmacSession,
+  startPolicyDirectly,
+  startPolicySession,
+  TpmClient,
+  TpmResponseError,
+  type Transport,
+} from './client.ts'
 export {
   buffer,
   type Codec,
+  INT32,
+  INT8,
   list,
   marshal,
   Reader,
+  sized,
   struct,
+  tagged,
   TPMI_YES_NO,
+  TPMS_EMPTY,
+  UINT8,
   UINT16,
   UINT32,
   UINT64,
@@ -19,24 +88,81 @@ export {
 } from './codec.ts'
 export {
   TPM_ALG,
+  TPM_CAP,
+  TPM_CC,
+  TPM_CLOCK_ADJUST,
   TPM_ECC,
+  TPM_EO,
   TPM_GENERATED_VALUE,
-  TPM_RC,
+  TPM_HC,
+  TPM_HT,
+  TPM_NT,
+  TPM_PS,
+  TPM_PT,
+  TPM_PT_PCR,
   TPM_RH,
+  TPM_RS_PW,
+  TPM_SE,
+  TPM_SPEC,
   TPM_ST,
   TPM_SU,
+  TPMA_ALGORITHM,
+  TPMA_CC,
+  TPMA_LOCALITY,
+  TPMA_MEMORY,
+  TPMA_NV,
   TPMA_OBJECT,
+  TPMA_PERMANENT,
+  TPMA_SESSION,
+  TPMA_STARTUP_CLEAR,
 } from './constants.ts'
-export {
-  type Credential,
-  makeCredential,
-  openCredential,
-  TPM2B_ENCRYPTED_SECRET,
-  TPM2B_ID_OBJECT,
-} from './credential.ts'
+export { TPMS_CONTEXT } from './context.ts'
+export { TPM2B_CREATION_DATA, TPMS_CREATION_DATA } from './creation.ts'
+export { type Credential, makeCredential, openCredential } from './credential.ts'
 export { Tpm2Error, type Tpm2ErrorCode } from './errors.ts'
-export { digestSize, hash, hmac, isHash } from './hash.ts'
-export { kdfa, kdfe } from './kdf.ts'
+export { MAX_DIGEST_SIZE, digestSize, hash, hmac, isHash } from './hash.ts'
+export {
+  CAPABILITY,
+  CLOCK_ADJUSTMENT,
+  COMPARISON,
+  oneOf,
+  SESSION_TYPE,
+  STARTUP_TYPE,
+  TPMI_ALG_CIPHER_MODE_PLUS,
+  TPMI_ALG_HASH,
+  TPMI_ALG_HASH_PLUS,
+  TPMI_ALG_KDF_PLUS,
+  TPMI_ALG_PUBLIC,
+  TPMI_ALG_SYM_MODE_PLUS,
+  TPMI_ALG_SYM_OBJECT,
+  TPMI_ECC_CURVE,
+  TPMI_ECC_KEY_EXCHANGE,
+  TPMI_RSA_KEY_BITS,
+} from './interface-types.ts'
+export { kdfa, kdfe, type Label, labelBytes } from './kdf.ts'
+export { eccPublicKey, leftPad, publicKeyOf } from './keys.ts'
+export {
+  TPML_ACT_DATA,
+  TPML_ALG,
+  TPML_ALG_PROPERTY,
+  TPML_CC,
+  TPML_CCA,
+  TPML_DIGEST,
+  TPML_DIGEST_OR,
+  TPML_DIGEST_VALUES,
+  TPML_ECC_CURVE,
+  TPML_HANDLE,
+  TPML_TAGGED_PCR_PROPERTY,
+  TPML_TAGGED_POLICY,
+  TPML_TAGGED_TPM_PROPERTY,
+  TPMS_ACT_DATA,
+  TPMS_ALG_PROPERTY,
+  TPMS_TAGGED_PCR_SELECT,
+  TPMS_TAGGED_POLICY,
+  TPMS_TAGGED_PROPERTY,
+} from './lists.ts'
+export { handleName, nvIndexName, objectName, qualifiedName } from './names.ts'
+export { TPM2B_NV_PUBLIC, TPMS_NV_PIN_COUNTER_PARAMETERS, TPMS_NV_PUBLIC } from './nv.ts'
 export {
   describeSelection,
   PCR_COUNT,
@@ -49,17 +175,134 @@ export {
   TPMS_PCR_SELECTION,
 } from './pcr.ts'
 export {
-  checkAttestationKey,
+  type DuplicationWraps,
+  IV_BYTES,
+  type Protector,
+  protectorOf,
+  trimAuth,
+  unwrapChild,
+  unwrapDuplicate,
+  unwrapInner,
+  unwrapOuter,
+  wrapChild,
+  wrapDuplicate,
+  type WrappedObject,
+  wrapInner,
+  wrapOuter,
+} from './protection.ts'
+export {
   type EccPublic,
-  handleName,
   type KeyedHashPublic,
-  objectName,
-  qualifiedName,
   type RsaPublic,
-  TPM2B_DIGEST,
-  TPM2B_NAME,
+  type SymCipherPublic,
+  TPM2B_ECC_POINT,
+  TPM2B_PUBLIC,
+  TPM2B_PUBLIC_PLUS,
+  TPMS_ALGORITHM_DETAIL_ECC,
+  TPMS_DERIVE,
+  type TPMS_ECC_PARMS,
   TPMS_ECC_POINT,
+  type TPMS_KEYEDHASH_PARMS,
+  type TPMS_RSA_PARMS,
+  type TPMS_SYMCIPHER_PARMS,
   TPMT_PUBLIC,
+  TPMT_PUBLIC_PARMS,
+  TPMT_PUBLIC_PLUS,
+  TPMT_TEMPLATE,
 } from './public.ts'
-export { type QuoteToVerify, verifyQuote } from './quote.ts'
-export { leftPad, publicKeyOf, TPMT_SIGNATURE, verifySignature } from './signature.ts'
+export { checkAttestationKey, type QuoteToVerify, verifyQuote } from './quote.ts'
+export {
+  type HashScheme,
+  TPMT_ASYM_SCHEME,
+  TPMT_ECC_SCHEME,
+  TPMT_KDF_SCHEME,
+  TPMT_KEYEDHASH_SCHEME,
+  TPMT_RSA_DECRYPT,
+  TPMT_RSA_SCHEME,
+  TPMT_SIG_SCHEME_PLUS,
+  TPMT_SYM_DEF,
+  TPMT_SYM_DEF_OBJECT,
+  TPMT_SYM_DEF_OBJECT_PLUS,
+} from './schemes.ts'
+export {
+  recoverSecret,
+  type SecretKey,
+  type SecretUse,
+  type SharedSecret,
+  shareSecret,
+} from './secret-sharing.ts'
+export {
+  TPM2B_SENSITIVE,
+  TPM2B_SENSITIVE_CREATE,
+  TPM2B_SENSITIVE_OPTIONAL,
+  TPMS_SENSITIVE_CREATE,
+  TPMT_SENSITIVE,
+} from './sensitive.ts'
+export { TPMS_AUTH_COMMAND, TPMS_AUTH_RESPONSE } from './session.ts'
+export {
+  type EccSignature,
+  type HmacSignature,
+  type RsaSignature,
+  signatureHash,
+  TPMT_SIGNATURE,
+  TPMT_SIGNATURE_PLUS,
+  verifySignature,
+} from './signature.ts'
+export { TPMT_TK_AUTH, TPMT_TK_CREATION, TPMT_TK_HASHCHECK, TPMT_TK_VERIFIED } from './tickets.ts'
+export {
+  baseCode,
+  describeResponseCode,
+  handleCode,
+  isFormatOne,
+  parameterCode,
+  sessionCode,
+  TPM_RC,
+} from './response-codes.ts'
+export {
+  type AnyCommand,
+  authHandles,
+  type AuthRole,
+  type Command,
+  command,
+  commandAttributes,
+  decryptable,
+  encryptable,
+  type Field,
+  handle,
+  type HandleField,
+  type HandleType,
+  type Request,
+  type Response,
+} from './command.ts'
+export {
+  handleParameter,
+  TPM_HANDLE,
+  TPMI_DH_CONTEXT,
+  TPMI_DH_ENTITY,
+  TPMI_DH_ENTITY_PLUS,
+  TPMI_DH_OBJECT,
+  TPMI_DH_OBJECT_PLUS,
+  TPMI_DH_PARENT,
+  TPMI_DH_PARENT_PLUS,
+  TPMI_DH_PCR,
+  TPMI_DH_PCR_PLUS,
+  TPMI_DH_PERSISTENT,
+  TPMI_DH_SAVED,
+  TPMI_RH_CLEAR,
+  TPMI_RH_ENABLES,
+  TPMI_RH_ENDORSEMENT,
+  TPMI_RH_HIERARCHY,
+  TPMI_RH_HIERARCHY_AUTH,
+  TPMI_RH_HIERARCHY_PLUS,
+  TPMI_RH_HIERARCHY_POLICY,
+  TPMI_RH_LOCKOUT,
+  TPMI_RH_NV_AUTH,
+  TPMI_RH_NV_INDEX,
+  TPMI_RH_PLATFORM,
+  TPMI_RH_PROVISION,
+  TPMI_SH_AUTH_SESSION,
+  TPMI_SH_AUTH_SESSION_PLUS,
+  TPMI_SH_HMAC,
+  TPMI_SH_POLICY,
+} from './handles.ts'
+export * from './commands/index.ts'

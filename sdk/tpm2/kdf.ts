@@ -13,9 +13,13 @@ function uint32(value: number): Uint8Array {
   return bytes
 }
 
-/** A label as the KDFs use it: UTF-8 with its terminating zero octet. */
-function labelBytes(label: string): Uint8Array {
-  return new TextEncoder().encode(`${label}\0`)
+/** A label: text is UTF-8. It goes into the KDFs with one terminating zero octet, which is added when it lacks one. */
+export type Label = string | Uint8Array
+
+/** A label as the KDFs and OAEP use it, terminated. Source: Part 1, clause 11.4.10.2 and annex B.4. */
+export function labelBytes(label: Label): Uint8Array {
+  const bytes = typeof label === 'string' ? new TextEncoder().encode(label) : label
+  return bytes.at(-1) === 0 ? bytes : Uint8Array.from([...bytes, 0])
 }
 
 /** Runs `block` for counters 1, 2, ... until `bits` are there; unused high bits of the first octet are cleared. */
@@ -41,7 +45,7 @@ function derive(hashAlg: number, bits: number, block: (counter: Uint8Array) => U
 export function kdfa(
   hashAlg: number,
   key: Uint8Array,
-  label: string,
+  label: Label,
   contextU: Uint8Array,
   contextV: Uint8Array,
   bits: number,
@@ -60,7 +64,7 @@ export function kdfa(
 export function kdfe(
   hashAlg: number,
   z: Uint8Array,
-  use: string,
+  use: Label,
   partyUInfo: Uint8Array,
   partyVInfo: Uint8Array,
   bits: number,

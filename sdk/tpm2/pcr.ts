@@ -1,15 +1,16 @@
 // PCR selections and the digest that a quote makes over the selected PCRs.
 // Source: TPM 2.0 Library, Part 2, clauses 10.6 and 10.9.7, and Part 1, clause 17 (PCR), revision 1.59.
 
-import { type Codec, list } from './codec.ts'
+import { type Codec, list, type Reader, type Writer } from './codec.ts'
 import { TPM_ALG } from './constants.ts'
 import { digestSize, hash } from './hash.ts'
 
 /** PCRs of a PC Client platform: 0 to 23 in every bank. */
 export const PCR_COUNT = 24
 const SELECT_BYTES = PCR_COUNT / 8
-/** Limits of what is read: banks in one selection, octets in one bit map. */
-const MAX_BANKS = 16
+/** Banks in one selection; TPMs have fewer. */
+export const MAX_BANKS = 16
+/** Octets in one bit map that is read. */
 const MAX_SELECT_BYTES = 32
 
 /** PCRs of the dynamic root of trust read as all ones until one is launched. */
@@ -32,23 +33,28 @@ export interface TPMS_PCR_SELECTION {
   readonly pcrSelect: Uint8Array
 }
 
-/** How TPMS_PCR_SELECTION is read and written. */
+/** Reads a bit map of PCRs: an 8-bit size, then octets. TPM_RC_VALUE. */
+export function readSelect(reader: Reader): Uint8Array {
+  const size = reader.uint8()
+  if (size > MAX_SELECT_BYTES) {
+    reader.fail(`expected a PCR bit map of at most ${String(MAX_SELECT_BYTES)} bytes, found ${String(size)}`)
+  }
+  return reader.bytes(size)
+}
+
+/** Writes a bit map of PCRs. */
+export function writeSelect(writer: Writer, pcrSelect: Uint8Array): void {
+  writer.uint8(pcrSelect.length)
+  writer.bytes(pcrSelect)
+}
+
+/** How TPMS_PCR_SELECTION is read and written. The bank may be one that is not computed here. */
 export const TPMS_PCR_SELECTION: Codec<TPMS_PCR_SELECTION> = {
   name: 'TPMS_PCR_SELECTION',
-  read: (reader) => {
-    const bank = reader.uint16()
-    const size = reader.uint8()
-    if (size > MAX_SELECT_BYTES) {
-      reader.fail(
-        `expected a PCR bit map of at most ${String(MAX_SELECT_BYTES)} bytes, found ${String(size)}`,
-      )
-    }
-    return { hash: bank, pcrSelect: reader.bytes(size) }
-  },
+  read: (reader) => ({ hash: reader.uint16(), pcrSelect: readSelect(reader) }),
   write: (writer, value) => {
     writer.uint16(value.hash)
-    writer.uint8(value.pcrSelect.length)
-    writer.bytes(value.pcrSelect)
+    writeSelect(writer, value.pcrSelect)
   },
 }
 

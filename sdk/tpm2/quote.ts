@@ -2,12 +2,13 @@
 // The signature comes first: nothing is read from bytes that the key has not signed.
 // Source: TPM 2.0 Library, Part 3, clause 18.4 (TPM2_Quote), revision 1.59.
 
-import { timingSafeEqual } from 'node:crypto'
-import { TPMS_ATTEST } from './attest.ts'
+import { equalBytes } from '../crypto/index.ts'
+import { QUOTE, type Quote } from './attest.ts'
 import { unmarshal } from './codec.ts'
+import { TPMA_OBJECT } from './constants.ts'
 import { Tpm2Error } from './errors.ts'
 import { describeSelection, type TPML_PCR_SELECTION } from './pcr.ts'
-import { checkAttestationKey, type TPMT_PUBLIC } from './public.ts'
+import { type TPMT_PUBLIC } from './public.ts'
 import { TPMT_SIGNATURE, verifySignature } from './signature.ts'
 
 /** A quote as TPM2_Quote returns it, and what the verifier expects of it. */
@@ -25,6 +26,25 @@ export interface QuoteToVerify {
 }
 
 /**
+ * Checks that a key can only sign what its TPM made: restricted, signing, and bound to that TPM since it was made
+ * there (fixedTPM, fixedParent, sensitiveDataOrigin), and not a decryption key.
+ * Throws Tpm2Error BAD_AK naming what is wrong.
+ */
+export function checkAttestationKey(publicArea: TPMT_PUBLIC): void {
+  const needed = ['restricted', 'sign', 'fixedTPM', 'fixedParent', 'sensitiveDataOrigin'] as const
+  const missing = needed.filter((bit) => (publicArea.objectAttributes & TPMA_OBJECT[bit]) === 0)
+  if (missing.length > 0) {
+    throw new Tpm2Error(
+      'BAD_AK',
+      `expected an attestation key with ${needed.join(', ')}; missing: ${missing.join(', ')}`,
+    )
+  }
+  if ((publicArea.objectAttributes & TPMA_OBJECT.decrypt) !== 0) {
+    throw new Tpm2Error('BAD_AK', 'expected an attestation key that only signs, found the attribute decrypt')
+  }
+}
+
+/**
  * Verifies a quote and returns what it says. The caller still compares `attested.pcrDigest` with the PCRs it expects
  * (pcrDigest()), and the clock with the last one it saw.
  *
@@ -32,12 +52,12 @@ export interface QuoteToVerify {
  * BAD_SIGNATURE, BAD_MAGIC, BAD_TYPE, MALFORMED (the attestation, trailing bytes included), BAD_QUALIFYING_DATA,
  * PCR_SELECTION.
  */
-export function verifyQuote(quote: QuoteToVerify): TPMS_ATTEST {
+export function verifyQuote(quote: QuoteToVerify): Quote {
   checkAttestationKey(quote.akPublic)
   verifySignature(quote.akPublic, quote.attest, unmarshal(TPMT_SIGNATURE, quote.signature))
-  const attest = unmarshal(TPMS_ATTEST, quote.attest)
+  const attest = unmarshal(QUOTE, quote.attest)
   const { extraData, attested } = attest
-  if (extraData.length !== quote.qualifyingData.length || !timingSafeEqual(extraData, quote.qualifyingData)) {
+  if (!equalBytes(extraData, quote.qualifyingData)) {
     throw new Tpm2Error(
       'BAD_QUALIFYING_DATA',
       'expected the qualifying data of this challenge, found other data',

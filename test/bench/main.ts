@@ -1,21 +1,16 @@
 // `npm run bench`: what things cost on this machine, each beside a peer measured in the same run. It asserts nothing:
 // ratios on one machine in one run can be compared, times of different days can not.
 //
-//   npm run bench [-- --json]
+//   npm run bench [-- [engines] [clones] [tpm] [--json]]
 
 import { cpus } from 'node:os'
 import { bytesText, table } from '../../emulator/cli/output.ts'
+import { Tpm } from '../../emulator/platform/tpm/index.ts'
 import { startTestbed, type Testbed, type TestVm } from '../../emulator/testbed/index.ts'
 import { engineNames, Secret, selectEngine } from '../../sdk/crypto/index.ts'
-import { type Latency, latency, throughput, wall } from './measure.ts'
+import { type Latency, latency, type Row, throughput, wall } from './measure.ts'
 import { startEcho } from './echo.ts'
-
-/** One line: what was measured, and how it compares to its peer. */
-interface Row {
-  readonly what: string
-  readonly measured: string
-  readonly peer: string
-}
+import { tpmRows } from './tpm.ts'
 
 const FAULTS = 300
 const WARM_UP = 20
@@ -135,18 +130,37 @@ async function creation(source: TestVm, destination: TestVm, bed: Testbed): Prom
   ]
 }
 
-const rows = engines()
-const bed = await startTestbed({ memoryBytes: BULK_BYTES * 3 })
-try {
-  const source = await bed.vm('source', { memoryBytes: BULK_BYTES })
-  const destination = await bed.vm('destination', { memoryBytes: BULK_BYTES, unmapped: true })
-  await source.guest.store(0n, new Uint8Array(BULK_BYTES).fill(1))
-  await source.serveSource({ peers: [destination.identity] })
-  await destination.serveDestination({ peers: [source.identity] })
-  rows.push(...(await faults(source, destination, bed)))
-  rows.push(...(await bulk(source, destination, bed)), ...(await creation(source, destination, bed)))
-} finally {
-  await bed.close()
+async function clones(): Promise<Row[]> {
+  const bed = await startTestbed({ memoryBytes: BULK_BYTES * 3 })
+  try {
+    const source = await bed.vm('source', { memoryBytes: BULK_BYTES })
+    const destination = await bed.vm('destination', { memoryBytes: BULK_BYTES, unmapped: true })
+    await source.guest.store(0n, new Uint8Array(BULK_BYTES).fill(1))
+    await source.serveSource({ peers: [destination.identity] })
+    await destination.serveDestination({ peers: [source.identity] })
+    const rows = await faults(source, destination, bed)
+    rows.push(...(await bulk(source, destination, bed)), ...(await creation(source, destination, bed)))
+    return rows
+  } finally {
+    await bed.close()
+  }
+}
+
+/** TPM commands, of ours in this process and served, beside swtpm. */
+function tpm(): Promise<Row[]> {
+  const own = new Tpm()
+  own.powerOn()
+  return tpmRows({
+    name: 'palimpsest in process',
+    execute: (command, locality) => own.execute(command, locality),
+  })
+}
+
+const parts = { engines: () => Promise.resolve(engines()), clones, tpm }
+const wanted = process.argv.slice(2).filter((one) => one !== '--json')
+const rows: Row[] = []
+for (const [name, measure] of Object.entries(parts)) {
+  if (wanted.length === 0 || wanted.includes(name)) rows.push(...(await measure()))
 }
 
 const machine = `${String(cpus().length)} x ${cpus()[0]?.model ?? 'unknown'}, node ${process.version}`

@@ -1,5 +1,12 @@
 // Measuring: repeated calls, percentiles, and the two costs of everything, wall time and processor time.
 
+/** One line: what was measured, and how it compares to its peer. */
+export interface Row {
+  readonly what: string
+  readonly measured: string
+  readonly peer: string
+}
+
 /** Times of repeated calls, in milliseconds. */
 export interface Latency {
   readonly calls: number

@@ -2,7 +2,7 @@
 
 import { afterEach, describe, expect, it } from 'vitest'
 import { loadFirmware, measureBoot } from '../../emulator/platform/firmware/index.ts'
-import { MemoryTpmStore, TpmDevice } from '../../emulator/platform/tpm/index.ts'
+import { PlatformTpm } from '../../emulator/platform/platform-tpm.ts'
 import { hex, utf8 } from '../../sdk/crypto/index.ts'
 import { parseEventLog, readImageProfile } from '../../sdk/evidence/index.ts'
 import { folderWith, removeFolders, requireFile, requireTool, run } from './tool.ts'
@@ -17,7 +17,7 @@ describe('ovmf', () => {
       const [sum] = run(folderWith({}), requireTool(context, 'coreutils', 'sha256sum'), path).stdout.split(
         ' ',
       )
-      const device = TpmDevice.powerOn({ store: new MemoryTpmStore() })
+      const device = PlatformTpm.powerOn()
       const firmware = await loadFirmware(path)
       const { log } = measureBoot({
         device,

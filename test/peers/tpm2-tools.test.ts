@@ -4,14 +4,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it, type TestContext } from 'vitest'
 import { loadFirmware, measureBoot, signManifest } from '../../emulator/platform/firmware/index.ts'
-import {
-  AK_HANDLE,
-  EK_HANDLE,
-  MemoryTpmStore,
-  readPcrs,
-  TpmDevice,
-} from '../../emulator/platform/tpm/index.ts'
+import { PlatformTpm } from '../../emulator/platform/platform-tpm.ts'
+import { AK_HANDLE, EK_HANDLE } from '../../emulator/platform/templates.ts'
 import { hex, IdentityKey, utf8 } from '../../sdk/crypto/index.ts'
+import { digestsOf } from '../../sdk/evidence/index.ts'
 import {
   selectPcrs,
   struct,
@@ -29,8 +25,8 @@ const pcrs = [0, 4, 7]
 
 afterEach(removeFolders)
 
-async function booted(): Promise<{ device: TpmDevice; log: Uint8Array }> {
-  const device = TpmDevice.powerOn({ store: new MemoryTpmStore() })
+async function booted(): Promise<{ device: PlatformTpm; log: Uint8Array }> {
+  const device = PlatformTpm.powerOn()
   const firmware = await loadFirmware()
   const manifest = signManifest(firmware, IdentityKey.generate(), { svn: 1, description: 'peer test' })
   const { log } = measureBoot({
@@ -44,7 +40,7 @@ async function booted(): Promise<{ device: TpmDevice; log: Uint8Array }> {
 }
 
 /** TPM2B_PUBLIC, the form in which tpm2-tools keep public areas. */
-function tpm2bPublic(device: TpmDevice, handle: number): Uint8Array {
+function tpm2bPublic(device: PlatformTpm, handle: number): Uint8Array {
   const { outPublic } = device.readPublic(handle)
   return Uint8Array.from([outPublic.length >> 8, outPublic.length & 0xff, ...outPublic])
 }
@@ -73,7 +69,7 @@ describe('tpm2_eventlog', () => {
     ]
     const expected = banks.flatMap(({ name, hash }) => {
       const values =
-        readPcrs(device, [selectPcrs(hash, pcrs)]).values.get(hash) ?? new Map<number, Uint8Array>()
+        device.pcrRead([selectPcrs(hash, pcrs)]).values.get(hash) ?? new Map<number, Uint8Array>()
       return [...values].map(([pcr, value]): [string, string] => [`${name} ${String(pcr)}`, hex(value)])
     })
     expect(printedPcrs(stdout)).toEqual(new Map(expected))
@@ -96,8 +92,8 @@ describe('tpm2_checkquote', () => {
     const { device, log } = await booted()
     const pcrSelect = [selectPcrs(TPM_ALG.SHA256, pcrs)]
     const { quoted, signature } = device.quote({ signHandle: AK_HANDLE, qualifyingData: nonce, pcrSelect })
-    if (change.later === true) device.pcrEvent(4, utf8('later'))
-    const values = readPcrs(device, pcrSelect).values.get(TPM_ALG.SHA256) ?? new Map<number, Uint8Array>()
+    if (change.later === true) device.pcrExtend(4, digestsOf([TPM_ALG.SHA256], utf8('later')))
+    const values = device.pcrRead(pcrSelect).values.get(TPM_ALG.SHA256) ?? new Map<number, Uint8Array>()
     const flipped = (bytes: Uint8Array) =>
       bytes.map((octet, at) => (at === bytes.length - 1 ? octet ^ 1 : octet))
     const folder = folderWith({

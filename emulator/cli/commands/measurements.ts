@@ -10,6 +10,7 @@ import { PalimpsestError } from '../../../sdk/rpc/index.ts'
 import { type ConnectionFlags, withConnection, withSession } from '../connection.ts'
 import { table } from '../output.ts'
 import { hexValue, selectionValue } from '../values.ts'
+import { eventlogFileCommands } from './eventlog.ts'
 
 interface SelectionFlags extends ConnectionFlags {
   readonly pcrs: { hash: number; pcrs: number[] }
@@ -101,10 +102,12 @@ function save(
   writeFileSync(join(folder, 'ak.public'), Buffer.concat([size, parts.akPublic]))
 }
 
-/** `palimpsest eventlog` */
+/** `palimpsest eventlog`: of the platform, and with a word more, of files. */
 export function eventlogCommand(): Command {
-  return withConnection(new Command('eventlog'))
-    .description('Print the TCG event log and what it replays to.')
+  const command = withConnection(new Command('eventlog'))
+    .description(
+      'Print the TCG event log of the platform and what it replays to; or read and compare log files.',
+    )
     .option('--out <file>', 'write the log as it is, for TPM tools')
     .action((flags: ConnectionFlags & { readonly out?: string }) =>
       withSession(flags, async ({ client, out }) => {
@@ -128,4 +131,6 @@ export function eventlogCommand(): Command {
         ])
       }),
     )
+  for (const one of eventlogFileCommands()) command.addCommand(one)
+  return command
 }

@@ -16,7 +16,7 @@ import {
   filePathDevicePath,
   type FirmwareManifest,
 } from '../../../sdk/evidence/index.ts'
-import { BANKS, type TpmDevice } from '../tpm/index.ts'
+import { BANKS, type PlatformTpm } from '../platform-tpm.ts'
 import { checkManifest, type Firmware } from './image.ts'
 
 const PCR = { FIRMWARE: 0, BOOT: 4, CONFIGURATION: 7 } as const
@@ -26,7 +26,7 @@ const FOUR_GIB = 1n << 32n
 /** What a boot needs. */
 export interface MeasuredBootOptions {
   /** powered on, not started: the boot sends TPM2_Startup */
-  readonly device: TpmDevice
+  readonly device: PlatformTpm
   readonly firmware: Firmware
   /** signed manifest; default the one that was found beside the image, if any */
   readonly manifest?: Uint8Array | undefined
@@ -82,10 +82,10 @@ export function measureBoot(options: MeasuredBootOptions): MeasuredBoot {
 
 /**
  * Measures a later event: its data's hash is what the PCR is extended with, in both banks, and the log gets the same.
- * Throws RangeError when the log is full and TpmError when the TPM refuses, with neither changed.
+ * Throws RangeError when the log is full and TpmResponseError when the TPM refuses, with neither changed.
  */
 export function measureEvent(
-  device: TpmDevice,
+  device: PlatformTpm,
   log: EventLogWriter,
   event: { readonly pcr: number; readonly eventType: number; readonly data: Uint8Array },
 ): void {
@@ -101,7 +101,7 @@ interface Measurement {
   readonly data: Uint8Array
 }
 
-function measure(device: TpmDevice, log: EventLogWriter, event: Measurement): void {
+function measure(device: PlatformTpm, log: EventLogWriter, event: Measurement): void {
   const digests = digestsOf(BANKS, event.measured)
   const entry = { pcrIndex: event.pcr, eventType: event.eventType, digests, data: event.data }
   log.assertFits(entry)
@@ -109,7 +109,7 @@ function measure(device: TpmDevice, log: EventLogWriter, event: Measurement): vo
   log.append(entry)
 }
 
-function measureTagged(device: TpmDevice, log: EventLogWriter, tag: number, content: Uint8Array): void {
+function measureTagged(device: PlatformTpm, log: EventLogWriter, tag: number, content: Uint8Array): void {
   const data = encodeTaggedEvent({ taggedEventID: tag, taggedEventData: content })
   measure(device, log, { pcr: PCR.CONFIGURATION, eventType: EV.EVENT_TAG, measured: data, data })
 }

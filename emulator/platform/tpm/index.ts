@@ -1,12 +1,9 @@
-// The emulated TPM 2.0: one device, its non-volatile state, its keys. What it takes and returns are the structures of
-// sdk/tpm2, attestations and signatures as the bytes that the specification defines.
+// The emulated TPM 2.0, for use in this process: `tpm.execute(command)` is its whole command interface, and sdk/tpm2 has
+// the commands' structures and a client. Faults, time and random numbers can be given, for tests of programs that use a TPM.
 
-export { type QuoteRequest, type QuoteResponse } from './attestation.ts'
-export { type Milliseconds } from './clock.ts'
-export { readPcrs, type ReadPcrs, TpmDevice, type TpmOptions } from './device.ts'
-export { TpmError } from './errors.ts'
-export { type ActivateCredentialRequest, type ReadPublicResponse } from './object-commands.ts'
-export { type PcrReadResponse } from './pcr-commands.ts'
-export { BANKS } from './pcr-banks.ts'
-export { FileTpmStore, MemoryTpmStore, type TpmState, type TpmStore } from './state.ts'
-export { AK_HANDLE, EK_HANDLE } from './templates.ts'
+export { Tpm, type TpmOptions } from './tpm.ts'
+export { FileTpmStore, MemoryTpmStore, type StateKind, type TpmStore } from './state/store.ts'
+export { type Milliseconds } from './state/clock.ts'
+export { type Entropy, type EntropySource, fixedEntropy } from './keys/index.ts'
+export { type Fault, type FaultInjector, type FaultKind } from './faults.ts'
+export { DEFAULT_LIMITS, FIRMWARE_VERSION, HARDWARE_LIMITS, type Limits, RSA_KEY_BITS } from './profile.ts'

@@ -5,13 +5,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Manufacturer } from '../../../../emulator/platform/endorsement.ts'
-import { MemoryTpmStore, TpmDevice } from '../../../../emulator/platform/tpm/index.ts'
+import { PlatformTpm } from '../../../../emulator/platform/platform-tpm.ts'
 import { CertificateError, certificateKey, IdentityKey, verifyChain } from '../../../../sdk/crypto/index.ts'
 import { CERTIFICATE_USAGE, platformKeys } from '../../../../sdk/evidence/index.ts'
 import { checkAttestationKey, TPM_ALG } from '../../../../sdk/tpm2/index.ts'
 
-function startedTpm(): TpmDevice {
-  const device = TpmDevice.powerOn({ store: new MemoryTpmStore() })
+function startedTpm(): PlatformTpm {
+  const device = PlatformTpm.powerOn()
   device.startup()
   return device
 }

@@ -53,7 +53,7 @@ import {
   pcrDigest,
   selectPcrs,
   TPM_ALG,
-  type TPMS_ATTEST,
+  type Quote,
   TPMT_PUBLIC,
 } from '../../../../sdk/tpm2/index.ts'
 import { publicKeyOfPoint } from './ecc.ts'
@@ -273,7 +273,7 @@ export function quote(
   { platform, boot: booted }: Pick<World, 'platform' | 'boot'>,
   policy: Policy,
   extraData: Uint8Array,
-  change: Partial<TPMS_ATTEST> = {},
+  change: Partial<Quote> = {},
 ): { attest: Uint8Array; signature: Uint8Array } {
   const { hash, pcrs } = selectionOf(policy)
   const pcrSelect = [selectPcrs(hash, pcrs)]
@@ -291,7 +291,7 @@ export interface RoundChange {
   /** fields of the worker's report */
   readonly worker?: Partial<LaunchReport>
   /** fields of the quote */
-  readonly attest?: Partial<TPMS_ATTEST>
+  readonly attest?: Partial<Quote>
   readonly challenge?: MadeChallenge
 }
 

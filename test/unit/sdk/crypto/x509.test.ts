@@ -1,11 +1,12 @@
 // Certificates: what is issued says what was asked, and chains are refused for each broken rule, with a control.
 
-import { X509Certificate } from 'node:crypto'
+import { generateKeyPairSync, X509Certificate } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import {
   type Certificate,
   CertificateError,
   certificateKey,
+  der,
   FormatError,
   fromHex,
   IdentityKey,
@@ -15,6 +16,7 @@ import {
   selfSignedRoot,
   utf8,
   verifyChain,
+  verifyChainToAnyKey,
 } from '../../../../sdk/crypto/index.ts'
 
 const EK_USAGE = '2.23.133.8.1'
@@ -47,6 +49,10 @@ function leafOf(options: LeafOptions = {}): Certificate {
 }
 
 const leaf = leafOf()
+
+/** Hexadecimal value of the subject key identifier. */
+const subjectKeyId = (certificate: Certificate): string | undefined =>
+  /0603551d0e04160414([0-9a-f]{40})/.exec(Buffer.from(certificate.der).toString('hex'))?.[1]
 const chain = { leaf, intermediates: [middle], roots: [root] }
 
 describe('issueCertificate', () => {
@@ -88,6 +94,41 @@ describe('issueCertificate', () => {
     expect(Buffer.from(certificate.der).includes(Buffer.from('0c026869', 'hex'))).toBe(true)
     const oid = Buffer.from('2b0601040186' + '8d1f' + '8fffffff7f' + '01', 'hex')
     expect(Buffer.from(certificate.der).includes(oid)).toBe(true)
+  })
+
+  it('writes a directory name and directory attributes, critical names only for an empty subject', () => {
+    const directoryName = '2.23.133.2.2=model,2.23.133.2.1=id:0000'
+    const value = der.sequence(der.unsigned(Uint8Array.of(1, 2)))
+    const directoryAttributes = [{ oid: '2.23.133.2.16', value }]
+    const named = leafOf({ directoryName, directoryAttributes })
+    expect(new X509Certificate(named.der).subjectAltName).toMatch(/^DirName:/)
+    // directoryName [4], explicit: a Name whose attributes stand in the opposite order of the text.
+    const names = 'a428' + '3026' + '3112301006056781050201' + '0c07' + '69643a30303030'
+    expect(Buffer.from(named.der).toString('hex')).toContain(
+      `${names}3110300e06056781050202` + '0c05' + '6d6f64656c',
+    )
+    // SEQUENCE OF Attribute, one: its type, and the SET OF its one value.
+    const attributes = '3011' + '300f' + '06056781050210' + '3106' + '300402020102'
+    expect(Buffer.from(named.der).toString('hex')).toContain('0603551d09' + '0413' + attributes)
+    const nameOid = '0603551d11'
+    expect(Buffer.from(named.der).toString('hex')).toMatch(new RegExp(`${nameOid}04`))
+    const unnamed = Buffer.from(leafOf({ subject: '', directoryName }).der).toString('hex')
+    expect(unnamed).toMatch(new RegExp(`${nameOid}0101ff04`))
+  })
+
+  it('certifies a key of another kind by its SubjectPublicKeyInfo', () => {
+    const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+    const spki = new Uint8Array(publicKey.export({ format: 'der', type: 'spki' }))
+    const certificate = leafOf({ publicKey: spki, keyUse: 'encipher' })
+    expect(new X509Certificate(certificate.der).publicKey.equals(publicKey)).toBe(true)
+    expect(verifyChainToAnyKey({ ...chain, leaf: certificate })).toEqual(spki)
+    expect(verifyChainToAnyKey(chain)).toEqual(leafKey.publicKey.spki)
+    expect(() => verifyChain({ ...chain, leaf: certificate })).toThrow(FormatError)
+    expect(() => verifyChainToAnyKey({ leaf: certificate, roots: [root] })).toThrow(CertificateError)
+    const same = leafOf({ publicKey: leafKey.publicKey.spki })
+    expect(subjectKeyId(leaf)).toMatch(/^[0-9a-f]{40}$/)
+    expect(subjectKeyId(same)).toBe(subjectKeyId(leaf))
+    expect(() => leafOf({ publicKey: fromHex('0500') })).toThrow(FormatError)
   })
 
   it('refuses arguments that make no sense', () => {

@@ -1,7 +1,7 @@
 // KDFa and KDFe against values computed with Python's hmac and hashlib from the formulas of Part 1, 11.4.10.
 
 import { describe, expect, it } from 'vitest'
-import { kdfa, kdfe, TPM_ALG } from '../../../../sdk/tpm2/index.ts'
+import { kdfa, kdfe, labelBytes, TPM_ALG } from '../../../../sdk/tpm2/index.ts'
 
 const key = Uint8Array.from({ length: 32 }, (_, index) => index)
 const u = new TextEncoder().encode('party u')
@@ -51,6 +51,16 @@ describe('key derivation', () => {
     expect(hex(kdfa(alg, key, 'INTEGRITY', none, none, 517))).toBe(vector.integrity)
     expect(hex(kdfe(alg, key, 'IDENTITY', u, v, 256))).toBe(vector.identity)
     expect(hex(kdfe(alg, key, 'SECRET', u, v, 61))).toBe(vector.secret)
+  })
+
+  it('a label is text or bytes, and ends in one zero octet whether or not it was given', () => {
+    const text = kdfa(TPM_ALG.SHA256, key, 'STORAGE', u, v, 128)
+    const bytes = new TextEncoder().encode('STORAGE')
+    expect(kdfa(TPM_ALG.SHA256, key, bytes, u, v, 128)).toEqual(text)
+    expect(kdfa(TPM_ALG.SHA256, key, Uint8Array.from([...bytes, 0]), u, v, 128)).toEqual(text)
+    expect(kdfa(TPM_ALG.SHA256, key, Uint8Array.from([...bytes, 0, 0]), u, v, 128)).not.toEqual(text)
+    expect(labelBytes(none)).toEqual(Uint8Array.of(0))
+    expect(labelBytes('ATH')).toEqual(Uint8Array.of(0x41, 0x54, 0x48, 0))
   })
 
   it('refuses a bit count that makes no key', () => {

@@ -15,6 +15,7 @@ import {
   TPM_RH,
   TPM_ST,
   TPMA_OBJECT,
+  type Quote,
   TPMS_ATTEST,
   type TPMS_ECC_POINT,
   TPMT_SIGNATURE,
@@ -124,7 +125,7 @@ export function softwareRsaAk(scheme: typeof TPM_ALG.RSASSA | typeof TPM_ALG.RSA
   return { akPublic, privateKey }
 }
 
-export function attestation(akPublic: EccPublic | RsaPublic, extraData: Uint8Array): TPMS_ATTEST {
+export function attestation(akPublic: EccPublic | RsaPublic, extraData: Uint8Array): Quote {
   return {
     magic: TPM_GENERATED_VALUE,
     type: TPM_ST.ATTEST_QUOTE,

@@ -13,13 +13,7 @@ import {
   measureEvent,
   signManifest,
 } from '../../../../../emulator/platform/firmware/index.ts'
-import {
-  BANKS,
-  MemoryTpmStore,
-  readPcrs,
-  TpmDevice,
-  TpmError,
-} from '../../../../../emulator/platform/tpm/index.ts'
+import { BANKS, PlatformTpm } from '../../../../../emulator/platform/platform-tpm.ts'
 import { decodeCanonical, hex, IdentityKey, sha256, utf8 } from '../../../../../sdk/crypto/index.ts'
 import {
   decodeFirmwareBlob,
@@ -28,7 +22,7 @@ import {
   readImageProfile,
   replayBanks,
 } from '../../../../../sdk/evidence/index.ts'
-import { PCR_COUNT, selectPcrs, TPM_ALG } from '../../../../../sdk/tpm2/index.ts'
+import { PCR_COUNT, selectPcrs, TPM_ALG, TpmResponseError } from '../../../../../sdk/tpm2/index.ts'
 
 const vendor = IdentityKey.generate()
 const statement = { svn: 4, description: 'built in' }
@@ -47,7 +41,7 @@ afterEach(() => {
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true })
 })
 
-const tpm = (): TpmDevice => TpmDevice.powerOn({ store: new MemoryTpmStore() })
+const tpm = (): PlatformTpm => PlatformTpm.powerOn()
 
 function codeOf(error: unknown): FirmwareErrorCode | undefined {
   if (error instanceof FirmwareError) return error.code
@@ -55,12 +49,9 @@ function codeOf(error: unknown): FirmwareErrorCode | undefined {
 }
 
 /** Every PCR of every bank, to compare a TPM with a replay. */
-function allPcrs(device: TpmDevice) {
+function allPcrs(device: PlatformTpm) {
   const pcrs = Array.from({ length: PCR_COUNT }, (_, pcr) => pcr)
-  return readPcrs(
-    device,
-    BANKS.map((bank) => selectPcrs(bank, pcrs)),
-  ).values
+  return device.pcrRead(BANKS.map((bank) => selectPcrs(bank, pcrs))).values
 }
 
 describe('built-in image', () => {
@@ -191,7 +182,7 @@ describe('measured boot', () => {
         measureBoot({ device, firmware, manifest, hypervisorImage, configuration })
         return undefined
       } catch (error) {
-        expect(() => device.readClock()).toThrow(TpmError)
+        expect(() => device.readClock()).toThrow(TpmResponseError)
         return codeOf(error)
       }
     }
@@ -214,7 +205,7 @@ describe('measured boot', () => {
     const before = log.bytes()
     expect(() => {
       measureEvent(device, log, { pcr: 17, eventType: EV.EVENT_TAG, data: utf8('refused') })
-    }).toThrow(TpmError)
+    }).toThrow(TpmResponseError)
     expect(log.bytes()).toEqual(before)
     measureEvent(device, log, { pcr: 4, eventType: EV.EVENT_TAG, data: utf8('hidden') })
     expect(() => readImageProfile(parseEventLog(log.bytes()))).toThrow(
