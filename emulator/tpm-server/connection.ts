@@ -4,6 +4,7 @@
 // a client that does not read its answers is not read from, and what it may hold in memory is limited.
 
 import type { Socket } from 'node:net'
+import { stayAwake } from './awake.ts'
 import { ByteQueue } from './byte-queue.ts'
 import type { EndReason, Limits, Log, Protocol, Step } from './protocol.ts'
 import { reasonOf } from './wire.ts'
@@ -170,6 +171,7 @@ export class Connection {
       return
     }
     const taken = this.#socket.write(step.bytes)
+    stayAwake()
     if (step.close === true) {
       this.close()
     } else if (!taken) {

@@ -37,6 +37,8 @@ interface Samples {
 
 const ROUNDS = 6
 const ROUND_MS = 150
+/** once per operation and target, so that compilers and caches have done their part; then a little each round */
+const WARM_UP_MS = 600
 const WARM_UP = 20
 const RSA_PRIMARIES = 8
 const ECC_PRIMARIES = 40
@@ -102,15 +104,27 @@ const OPERATIONS: readonly Operation[] = [
   creating('RSA-2048', RSA_PRIMARIES),
 ]
 
-/** Runs an operation for one round on one target. */
-async function round(operation: Operation, target: Target, keys: Keys, samples: Samples): Promise<void> {
+/** One call of an operation on a target. */
+function callOf(operation: Operation, target: Target, keys: Keys): () => Promise<number | undefined> {
   const send: Send = (command) => target.send(command)
   const { single: echoed } = operation
-  const once = async (): Promise<number | undefined> => {
+  return async () => {
     if (target.echo !== true) return operation.run(send, keys)
     if (echoed !== undefined) await send(echoed)
     return undefined
   }
+}
+
+async function warmUp(operation: Operation, target: Target, keys: Keys): Promise<void> {
+  const once = callOf(operation, target, keys)
+  const end = performance.now() + WARM_UP_MS
+  while (operation.times === undefined && performance.now() < end) await once()
+}
+
+/** Runs an operation for one round on one target. */
+async function round(operation: Operation, target: Target, keys: Keys, samples: Samples): Promise<void> {
+  const send: Send = (command) => target.send(command)
+  const once = callOf(operation, target, keys)
   for (let call = 0; call < (operation.times === undefined ? WARM_UP : 0); call += 1) await once()
   let [spent, used, calls] = [0, 0, 0]
   const enough = () => (operation.times === undefined ? spent >= ROUND_MS : calls >= operation.times)
@@ -198,6 +212,10 @@ async function measureAll(targets: readonly Target[], keys: ReadonlyMap<Target, 
   for (const operation of OPERATIONS) {
     const able = targets.filter(({ echo }) => echo !== true || operation.single !== undefined)
     const samples = new Map<Target, Samples>(able.map((target) => [target, { rates: [], cpu: [] }]))
+    for (const target of able) {
+      const known = keys.get(target)
+      if (known !== undefined) await warmUp(operation, target, known)
+    }
     for (let turn = 0; turn < ROUNDS; turn += 1) {
       // Another one begins each round.
       const first = turn % able.length
