@@ -9,6 +9,7 @@ import {
   der,
   type DirectoryAttribute,
   utf8,
+  equalBytes,
 } from '../../sdk/crypto/index.ts'
 import { CERTIFICATE_USAGE } from '../../sdk/evidence/index.ts'
 import {
@@ -77,7 +78,7 @@ const NONE = new Uint8Array(0)
  * Sees to it that a TPM has EKs at their persistent handles and `issuer`'s certificates for them in NV memory, DER, and
  * returns those in the order of `places`. What is there and good stays as it is. `tpm` is started, and new or with
  * platform authorization empty, as it is after every TPM2_Startup(CLEAR); a new EK also needs endorsement and owner
- * authorization empty. An RSA key takes a quarter of a second to make. Throws TpmResponseError.
+ * authorization empty. Throws TpmResponseError.
  */
 export function provisionEkCertificates(
   tpm: { execute(command: Uint8Array): Uint8Array },
@@ -95,7 +96,7 @@ function provision(execute: Execute, issuer: EkIssuer, place: EkPlace): Uint8Arr
   const certified = stored === undefined ? undefined : issuer.certifiedEk(stored)
   // TPM2_Clear evicts the EK and leaves its certificate, which is still good: the seed is the same.
   if (stored !== undefined && certified !== undefined) {
-    if (present === undefined || Buffer.compare(spkiOf(present), certified) === 0) return stored
+    if (present === undefined || equalBytes(spkiOf(present), certified)) return stored
   }
   const ek = present ?? makePersistent(execute, template, persistentHandle)
   const certificate = issuer.certify(spkiOf(ek), ekContent(execute, ek))

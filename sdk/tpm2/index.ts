@@ -189,6 +189,7 @@ export {
   type WrappedObject,
   wrapInner,
   wrapOuter,
+  symmetricOf,
 } from './protection.ts'
 export {
   type EccPublic,

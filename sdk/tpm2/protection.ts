@@ -18,6 +18,7 @@ import { type TPMT_SYM_DEF_OBJECT_PLUS } from './schemes.ts'
 import { TPM2B_SENSITIVE, type TPMT_SENSITIVE } from './sensitive.ts'
 
 const NONE = new Uint8Array(0)
+const NO_CIPHER: TPMT_SYM_DEF_OBJECT_PLUS = { algorithm: TPM_ALG.NULL }
 /** Bytes in an IV of AES. */
 export const IV_BYTES = 16
 
@@ -32,18 +33,18 @@ export interface Protector {
  * symmetric algorithm, or with another than AES-CFB.
  */
 export function protectorOf(publicArea: TPMT_PUBLIC): Protector {
-  return { nameAlg: publicArea.nameAlg, keyBits: aesBits(symmetricOf(publicArea), TPM_RC.TYPE) }
+  return { nameAlg: publicArea.nameAlg, keyBits: aesBits(symmetricOf(publicArea) ?? NO_CIPHER, TPM_RC.TYPE) }
 }
 
-function symmetricOf(publicArea: TPMT_PUBLIC): TPMT_SYM_DEF_OBJECT_PLUS {
+/** The symmetric algorithm of a key; undefined for a keyed-hash object, which has none. */
+export function symmetricOf(publicArea: TPMT_PUBLIC): TPMT_SYM_DEF_OBJECT_PLUS | undefined {
   switch (publicArea.type) {
-    case TPM_ALG.ECC:
-    case TPM_ALG.RSA:
-      return publicArea.parameters.symmetric
     case TPM_ALG.SYMCIPHER:
       return publicArea.parameters.sym
     case TPM_ALG.KEYEDHASH:
-      return { algorithm: TPM_ALG.NULL }
+      return undefined
+    default:
+      return publicArea.parameters.symmetric
   }
 }
 

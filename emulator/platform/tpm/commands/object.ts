@@ -1,6 +1,7 @@
 // Objects: create, load, read, change and unseal them; credentials.
 // Source: TPM 2.0 Library, Part 3, clauses 12 and 24.1 (TPM2_CreatePrimary), revision 1.59.
 
+import { equalBytes } from '../../../../sdk/crypto/index.ts'
 import {
   digestSize,
   hash,
@@ -201,7 +202,7 @@ const objectChangeAuth = implement(TPM2_ObjectChangeAuth, (tpm, request) => {
   const parent = parentAt(tpm, request.parentHandle, 'parentHandle')
   const { publicArea } = object
   checkAuthSize(request.newAuth, publicArea.nameAlg, 'newAuth')
-  if (Buffer.compare(qualifiedNameUnder(parent, publicArea), object.qualifiedName) !== 0) {
+  if (!equalBytes(qualifiedNameUnder(parent, publicArea), object.qualifiedName)) {
     throw new TpmError(TPM_RC.TYPE, "expected the object's parent, found another key", 'parentHandle')
   }
   const sensitive = { ...object.sensitive('objectHandle'), authValue: trimAuth(request.newAuth) }

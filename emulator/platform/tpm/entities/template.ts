@@ -4,6 +4,7 @@
 
 import {
   digestSize,
+  symmetricOf,
   TPM_ALG,
   TPM_RC,
   TPMA_OBJECT,
@@ -204,17 +205,5 @@ function checkLikeParent(
   const above = symmetricOf(parent.publicArea)
   if (above !== undefined && JSON.stringify(above) !== JSON.stringify(symmetric)) {
     throw new TpmError(TPM_RC.SYMMETRIC, "expected the parent's symmetric algorithm, found another", at)
-  }
-}
-
-/** The symmetric algorithm of a key; undefined for a keyed-hash object, which has none. */
-function symmetricOf(publicArea: TPMT_PUBLIC): TPMT_SYM_DEF_OBJECT_PLUS | undefined {
-  switch (publicArea.type) {
-    case TPM_ALG.SYMCIPHER:
-      return publicArea.parameters.sym
-    case TPM_ALG.KEYEDHASH:
-      return undefined
-    default:
-      return publicArea.parameters.symmetric
   }
 }

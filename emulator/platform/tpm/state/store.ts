@@ -3,7 +3,7 @@
 
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { FormatError } from '../../../../sdk/crypto/index.ts'
+import { equalBytes, FormatError } from '../../../../sdk/crypto/index.ts'
 import { hash, TPM_ALG } from '../../../../sdk/tpm2/index.ts'
 import { PRIVATE_MODE, readFileIfPresent, replaceFile } from '../../files.ts'
 
@@ -67,7 +67,7 @@ export class FileTpmStore implements TpmStore {
     const head = bytes.subarray(0, MAGIC.length)
     const digest = bytes.subarray(MAGIC.length, MAGIC.length + DIGEST_BYTES)
     const state = bytes.slice(MAGIC.length + DIGEST_BYTES)
-    if (Buffer.compare(head, MAGIC) !== 0 || Buffer.compare(digest, hash(TPM_ALG.SHA256, state)) !== 0) {
+    if (!equalBytes(head, MAGIC) || !equalBytes(digest, hash(TPM_ALG.SHA256, state))) {
       const advice = `restore ${path}, or remove it to make a new TPM with other keys`
       throw new FormatError(
         'TPM state',
