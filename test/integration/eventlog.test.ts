@@ -35,7 +35,7 @@ beforeAll(async () => {
   writeFileSync(file('padded'), concatBytes(agileLog(secureBoot(0), ...separators), new Uint8Array(100)))
   writeFileSync(file('old'), sha1Log(secureBoot(0), ...separators))
   writeFileSync(file('text'), utf8('this is not an event log at all, but some text'))
-  writeFileSync(file('pcrs'), readFileSync(path.join(import.meta.dirname, '../vectors/ovmf/pcrs.txt')))
+  writeFileSync(file('pcrs'), readFileSync(path.join(import.meta.dirname, '../fixtures/ovmf/pcrs.txt')))
 })
 afterAll(() => {
   command.remove()

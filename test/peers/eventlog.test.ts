@@ -61,7 +61,7 @@ describe('tpm2_eventlog', () => {
   it('gives the PCRs that the TPM of that boot held, read back by our reader of its output', (context) => {
     const tool = requireTool(context, 'tpm2-tools', 'tpm2_eventlog')
     const { stdout } = run(folderWith({ log: ovmfLog }), tool, 'log')
-    const held = readFileSync(join(import.meta.dirname, '../vectors/ovmf/pcrs.txt'), 'utf8').toLowerCase()
+    const held = readFileSync(join(import.meta.dirname, '../fixtures/ovmf/pcrs.txt'), 'utf8').toLowerCase()
     for (const value of Object.values(theirs(stdout))) expect(held).toContain(value)
   })
 

@@ -17,7 +17,7 @@ import {
 } from '../../../../sdk/evidence/index.ts'
 import { hash, PCR_COUNT, pcrDigest, selectPcrs, TPM_ALG } from '../../../../sdk/tpm2/index.ts'
 
-const folder = join(import.meta.dirname, '../../../vectors/ovmf')
+const folder = join(import.meta.dirname, '../../../fixtures/ovmf')
 const real = new Uint8Array(readFileSync(join(folder, 'eventlog.bin')))
 const hex = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString('hex')
 

@@ -8,7 +8,7 @@ import { hash, TPM_ALG } from '../../../../sdk/tpm2/index.ts'
 
 /** The log of a real boot of OVMF. */
 export const ovmfLog = new Uint8Array(
-  readFileSync(join(import.meta.dirname, '../../../vectors/ovmf/eventlog.bin')),
+  readFileSync(join(import.meta.dirname, '../../../fixtures/ovmf/eventlog.bin')),
 )
 
 /** An event to be written: its digest is that of its data unless `measured` says what else was measured. */
