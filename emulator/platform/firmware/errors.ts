@@ -2,12 +2,18 @@
 
 /**
  * - IMAGE_UNREADABLE, IMAGE_SIZE: the firmware file
+ * - IMAGE_MALFORMED: the image, or the store of variables with it, is no UEFI firmware or is damaged
  * - MANIFEST_UNREADABLE: the manifest file
  * - MANIFEST_INVALID: the manifest is not signed by the key that it names, or is none
  * - MANIFEST_MISMATCH: the manifest is of another image
  */
 export type FirmwareErrorCode =
-  'IMAGE_UNREADABLE' | 'IMAGE_SIZE' | 'MANIFEST_UNREADABLE' | 'MANIFEST_INVALID' | 'MANIFEST_MISMATCH'
+  | 'IMAGE_UNREADABLE'
+  | 'IMAGE_SIZE'
+  | 'IMAGE_MALFORMED'
+  | 'MANIFEST_UNREADABLE'
+  | 'MANIFEST_INVALID'
+  | 'MANIFEST_MISMATCH'
 
 /** A firmware that is not booted. */
 export class FirmwareError extends Error {
