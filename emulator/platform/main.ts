@@ -19,7 +19,7 @@ import { guestPortService } from '../services/guest-port.ts'
 import { hostPortService } from '../services/host-port.ts'
 import { workerPortService } from '../services/worker-port.ts'
 import { startImage, type ImageProcess } from './image-process.ts'
-import { EmulatedPlatform } from './platform.ts'
+import { EmulatedPlatform, type UefiBootOptions } from './platform.ts'
 
 /** Longer than any host's own limit: the host is to say why an access failed. */
 const DEFAULT_STALL_TIMEOUT_MS = 120_000
@@ -42,6 +42,8 @@ export interface PlatformOptions {
   readonly firmwarePath?: string
   /** Signed firmware manifest; default FILE.manifest beside the image, else one by the emulator's own signer. */
   readonly manifestPath?: string
+  /** Boot profile uefi; default profile image. */
+  readonly uefi?: UefiBootOptions
   /** Image to measure as the hypervisor, and to run when `bootHypervisor` is given. */
   readonly hypervisorImagePath: string
   /** Authority of the certificates that host and guests connect with (PEM). */
@@ -88,7 +90,7 @@ export interface Platform {
 export async function runPlatform(options: PlatformOptions): Promise<Platform> {
   const log = options.log ?? silentLogger
   const image = await readHypervisor(options.hypervisorImagePath)
-  const { stateDirectory, manufacturerDirectory, memoryBytes, firmwarePath, manifestPath } = options
+  const { stateDirectory, manufacturerDirectory, memoryBytes, firmwarePath, manifestPath, uefi } = options
   const stallTimeoutMs = options.stallTimeoutMs ?? DEFAULT_STALL_TIMEOUT_MS
   const core = await EmulatedPlatform.boot({
     stateDirectory,
@@ -96,6 +98,7 @@ export async function runPlatform(options: PlatformOptions): Promise<Platform> {
     memoryBytes,
     firmwarePath,
     manifestPath,
+    uefi,
     hypervisorImage: image,
     stallTimeoutMs,
     log,

@@ -9,7 +9,7 @@ import { Attestation } from './attestation.ts'
 import { Manufacturer, type CertifiedKey } from './endorsement.ts'
 import { EventFeed } from './event-feed.ts'
 import { PRIVATE_MODE, PUBLIC_MODE, readFileIfPresent, replaceFile } from './files.ts'
-import { loadFirmware, measureBoot, signManifest, type Firmware } from './firmware/index.ts'
+import { loadFirmware, measureBoot, signManifest, type Firmware, type UefiMachine } from './firmware/index.ts'
 import { LaunchAuthority } from './launch-authority.ts'
 import { Launches } from './launch.ts'
 import { MemorySystem } from './memory-system.ts'
@@ -23,6 +23,16 @@ const PORT_NAMES: readonly string[] = ['palimpsest-platform', 'localhost', '127.
 /** Security version of firmware that nobody else signed a manifest for. */
 const OWN_SVN = 1
 
+/** How the platform boots as UEFI firmware does it (profile `uefi`). */
+export interface UefiBootOptions {
+  /** Flash file with the firmware's variables; default those of the image, or none. */
+  readonly variablesPath?: string
+  /** Processors; default 1. */
+  readonly cpus?: number
+  /** Measure the firmware as it lies in its file, whatever a machine would make of it; default false. */
+  readonly asInFile?: boolean
+}
+
 /** What a platform is made of. */
 export interface BootOptions {
   /** TPM state, manufacturer's keys, firmware manifests; made if missing. */
@@ -35,6 +45,8 @@ export interface BootOptions {
   readonly firmwarePath?: string | undefined
   /** Signed manifest; default FILE.manifest beside the image, else one by the emulator's own firmware signer. */
   readonly manifestPath?: string | undefined
+  /** Boot profile uefi; default profile image. */
+  readonly uefi?: UefiBootOptions | undefined
   /** Bytes that are measured as the hypervisor. */
   readonly hypervisorImage: Uint8Array
   /** Milliseconds that an access waits for the host; 0 means for ever. */
@@ -89,15 +101,17 @@ export class EmulatedPlatform {
   }
 
   /**
-   * Boots: loads firmware, starts the TPM, measures firmware (PCR 0), hypervisor (PCR 4), configuration and manifest
-   * (PCR 7), and opens the platform's keys. @throws FirmwareError, FormatError, RangeError, before anything is served
+   * Boots: loads firmware, starts the TPM, measures firmware, hypervisor, configuration and manifest as the boot profile
+   * says, and opens the platform's keys. @throws FirmwareError, FormatError, RangeError, before anything is served
    */
   static async boot(options: BootOptions): Promise<EmulatedPlatform> {
     const firmware = await loadFirmware(options.firmwarePath)
     const manifest = await manifestOf(firmware, options)
     const device = PlatformTpm.powerOn({ store: openTpmStore(options.stateDirectory) })
     const { hypervisorImage } = options
-    const boot = measureBoot({ device, firmware, manifest, hypervisorImage, configuration: CONFIGURATION })
+    const configuration = { ...CONFIGURATION, profile: options.uefi === undefined ? 'image' : 'uefi' }
+    const uefi = await uefiMachine(options)
+    const boot = measureBoot({ device, firmware, manifest, hypervisorImage, configuration, uefi })
     const folder = join(options.stateDirectory, 'keys')
     const manufacturer = Manufacturer.open(
       options.manufacturerDirectory ?? join(options.stateDirectory, 'manufacturer'),
@@ -130,12 +144,20 @@ export class EmulatedPlatform {
  * What of the platform's configuration bears on security. It is measured, so it must be the same on every boot that a
  * policy shall accept: neither sizes nor paths belong here.
  */
-const CONFIGURATION: CanonicalMap = {
-  profile: 'image',
+const CONFIGURATION = {
   debug: false,
   ownership: 'enforced',
   integrity: false,
   suite: 'aes-256-xts',
+} satisfies CanonicalMap
+
+/** The machine that the firmware finds: this platform's memory and processors. @throws FirmwareError */
+async function uefiMachine({ uefi, memoryBytes }: BootOptions): Promise<UefiMachine | undefined> {
+  if (uefi === undefined) return undefined
+  const { variablesPath, cpus = 1, asInFile = false } = uefi
+  const variables = variablesPath === undefined ? undefined : (await loadFirmware(variablesPath)).image
+  const shape = { chipset: 'q35', memory: BigInt(memoryBytes), cpus } as const
+  return { variables, shape: asInFile ? 'as-in-file' : shape }
 }
 
 async function manifestOf(firmware: Firmware, options: BootOptions): Promise<Uint8Array> {

@@ -14,7 +14,7 @@ import {
   PalimpsestError,
   type TlsIdentity,
 } from '../../sdk/rpc/index.ts'
-import { runPlatform } from '../platform/index.ts'
+import { runPlatform, type UefiBootOptions } from '../platform/index.ts'
 import { Authority } from './authority.ts'
 import { defaultHypervisorImage } from './images.ts'
 
@@ -38,6 +38,8 @@ export interface EmulatorOptions {
   readonly firmware?: string
   /** Signed manifest of the firmware; default: made by the emulator's own firmware signer. */
   readonly firmwareManifest?: string
+  /** Boot profile uefi, with what it needs; default profile image. */
+  readonly uefi?: UefiBootOptions
   /** DRAM in bytes. */
   readonly memoryBytes: number
   /** Hypervisor image to measure and run; default: the project's own. */
@@ -95,6 +97,7 @@ export async function runEmulator(options: EmulatorOptions): Promise<Emulator> {
     memoryBytes: options.memoryBytes,
     ...(options.firmware === undefined ? {} : { firmwarePath: options.firmware }),
     ...(options.firmwareManifest === undefined ? {} : { manifestPath: options.firmwareManifest }),
+    ...(options.uefi === undefined ? {} : { uefi: options.uefi }),
     ...(options.stallTimeoutMs === undefined
       ? {}
       : { stallTimeoutMs: options.stallTimeoutMs + STALL_MARGIN_MS }),

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { LogLevel } from '../../sdk/rpc/index.ts'
 import type { RelayTampering } from '../hypervisor/index.ts'
 import { runHypervisor } from '../hypervisor/index.ts'
+import type { UefiBootOptions } from '../platform/index.ts'
 import { Authority } from './authority.ts'
 import type { EmulatorAddresses } from './emulator.ts'
 import { defaultWorkerImage } from './images.ts'
@@ -16,6 +17,8 @@ export interface HostOptions {
   readonly firmware?: string
   /** Signed manifest of the firmware. */
   readonly firmwareManifest?: string
+  /** Boot profile uefi, with what it needs; default profile image. */
+  readonly uefi?: UefiBootOptions
   /** DRAM in bytes; default 256 MiB. Memory is used only for frames that are touched. */
   readonly memoryBytes?: number
   readonly hypervisorImage?: string
@@ -116,8 +119,18 @@ function platformFlags(directory: string, options: HostOptions): string[] {
     ...flag('--memory', options.memoryBytes ?? 256 << 20),
     ...flag('--firmware', options.firmware),
     ...flag('--firmware-manifest', options.firmwareManifest),
+    ...(options.uefi === undefined ? [] : uefiFlags(options.uefi)),
     ...flag('--hypervisor-image', options.hypervisorImage),
     ...flag('--log-level', options.logLevel),
+  ]
+}
+
+function uefiFlags({ variablesPath, cpus, asInFile }: UefiBootOptions): string[] {
+  return [
+    ...flag('--boot-profile', 'uefi'),
+    ...flag('--firmware-variables', variablesPath),
+    ...flag('--cpus', cpus),
+    ...(asInFile === true ? ['--as-in-file'] : []),
   ]
 }
 

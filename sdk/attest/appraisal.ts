@@ -1,7 +1,7 @@
 // What goes into an appraisal and what comes out of it.
 
 import type { BlockId, BlockKind, RangePair } from '../block/index.ts'
-import type { EventLog, FirmwareManifest, ImageProfile, LaunchReport } from '../evidence/index.ts'
+import type { BootProfile, EventLog, FirmwareManifest, LaunchReport } from '../evidence/index.ts'
 import type { TPMS_CLOCK_INFO } from '../tpm2/index.ts'
 import type { Role } from './binding.ts'
 import type { MadeChallenge } from './challenge.ts'
@@ -78,6 +78,7 @@ export type AppraisalStepName =
   | 'terms'
   | 'pcrs'
   | 'boot'
+  | 'pcr-values'
   | 'firmware'
   | 'signer'
   | 'security-version'
@@ -120,7 +121,9 @@ export interface Findings {
   /** TPM_ALG of the quote's signing scheme, which is also the hash of the PCR digest */
   quoteHash?: number
   log?: EventLog
-  boot?: ImageProfile
+  /** values of the policy's bank that the log replays to, by PCR */
+  replayed?: ReadonlyMap<number, Uint8Array>
+  boot?: BootProfile
   manifest?: FirmwareManifest
   clock?: ClockState
 }

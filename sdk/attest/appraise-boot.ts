@@ -8,8 +8,9 @@ import {
   EVENT_TAG,
   firmwareManifestDigest,
   parseEventLog,
-  readImageProfile,
-  replayBanks,
+  PROFILE_PCRS,
+  readBootProfile,
+  replay,
   verifyFirmwareManifest,
 } from '../evidence/index.ts'
 import { hash, pcrDigest, selectPcrs, TPM_ALG } from '../tpm2/index.ts'
@@ -22,10 +23,20 @@ import { Refusal, refuseAs } from './refusal.ts'
 export function checkPcrs({ policy, delivery }: AppraisalInput, findings: Findings): string {
   const bank = selectionOf(policy).hash
   const selection = [selectPcrs(bank, policy.pcrs.select)]
-  const { log, replayed } = refuseAs('REFUSED_EVENT_LOG', 'event log', 'a crypto-agile TCG log', () => {
-    const log = parseEventLog(delivery.eventLog)
-    return { log, replayed: pcrDigest(selection, replayBanks(log, [bank]), known(findings, 'quoteHash')) }
-  })
+  const { log, values, replayed } = refuseAs(
+    'REFUSED_EVENT_LOG',
+    'event log',
+    'a crypto-agile TCG log',
+    () => {
+      const log = parseEventLog(delivery.eventLog)
+      const values = replay(log, bank)
+      return {
+        log,
+        values,
+        replayed: pcrDigest(selection, new Map([[bank, values]]), known(findings, 'quoteHash')),
+      }
+    },
+  )
   const quoted = known(findings, 'quotedPcrDigest')
   if (!equalBytes(replayed, quoted)) {
     throw new Refusal('REFUSED_EVENT_LOG', 'event log', {
@@ -35,16 +46,53 @@ export function checkPcrs({ policy, delivery }: AppraisalInput, findings: Findin
     })
   }
   findings.log = log
+  findings.replayed = values
   return `PCRs ${policy.pcrs.select.join(', ')} of ${policy.pcrs.bank}, ${String(log.events.length)} events`
 }
 
-/** PCRs 0, 4 and 7 hold what this boot profile puts there and nothing else. Throws Refusal REFUSED_EVENT_LOG. */
+/** The PCRs hold what a boot profile puts there and nothing else. Throws Refusal REFUSED_EVENT_LOG. */
 export function readBoot({ policy }: AppraisalInput, findings: Findings): string {
-  const expected = 'one firmware image in PCR 0, one hypervisor in PCR 4, configuration and manifest in PCR 7'
-  findings.boot = refuseAs('REFUSED_EVENT_LOG', 'event log', expected, () =>
-    readImageProfile(known(findings, 'log'), selectionOf(policy).hash),
+  const boot = refuseAs('REFUSED_EVENT_LOG', 'event log', 'boot profile image or uefi', () =>
+    readBootProfile(known(findings, 'log'), selectionOf(policy).hash),
   )
-  return 'boot profile image'
+  findings.boot = boot
+  return `boot profile ${boot.name}`
+}
+
+/**
+ * Every PCR that says what booted is quoted, and those that the policy knows have a value of it. In profile uefi the
+ * log's event types are all that says which profile it is, so PCR 0 must be known there. Throws Refusal
+ * REFUSED_MEASUREMENT or REFUSED_EXPIRED_REFERENCE.
+ */
+export function checkPcrValues({ policy, now = Date.now() }: AppraisalInput, findings: Findings): string {
+  const { name } = known(findings, 'boot')
+  const { select, values = [] } = policy.pcrs
+  const missing = PROFILE_PCRS[name].find((pcr) => !select.includes(pcr))
+  if (missing !== undefined) {
+    throw profileRefusal(name, `PCR ${String(missing)} in pcrs.select`)
+  }
+  if (name === 'uefi' && !values.some(({ pcr }) => pcr === 0))
+    throw profileRefusal(name, 'PCR 0 in pcrs.values')
+  const replayed = known(findings, 'replayed')
+  for (const { pcr, digests } of values) {
+    const digest = replayed.get(pcr) ?? new Uint8Array()
+    requireReference({
+      values: digests,
+      digest,
+      code: 'REFUSED_MEASUREMENT',
+      subject: `value of PCR ${String(pcr)}`,
+      now,
+    })
+  }
+  return values.length === 0 ? 'none is known' : `PCRs ${values.map(({ pcr }) => pcr).join(', ')} as known`
+}
+
+function profileRefusal(profile: string, expected: string): Refusal {
+  return new Refusal('REFUSED_MEASUREMENT', `policy for boot profile ${profile}`, {
+    expected,
+    found: 'none',
+    action: 'learn a policy from a platform that boots so, and check its values',
+  })
 }
 
 /**
@@ -64,7 +112,8 @@ export function checkFirmware(
     subject: 'firmware image',
     now,
   } as const
-  if (policy.pcrs.bank === 'sha256') requireMeasurement('firmware event in PCR 0', digest, measured)
+  // In the SHA-384 bank, profile image measured the image with that hash.
+  if (measured.length === digest.length) requireMeasurement('measured firmware image', digest, measured)
   else requireReference({ ...lookup, digest: measured })
   requireReference({ ...lookup, digest })
   return hex(digest)
@@ -89,7 +138,7 @@ export function checkSigner({ policy, delivery }: AppraisalInput, findings: Find
   const digest = firmwareManifestDigest(delivery.firmwareManifest)
   if (measured === undefined || !equalBytes(measured, delivery.firmwareManifest)) {
     throw manifestRefusal(
-      measured === undefined ? 'no manifest in PCR 7' : `another manifest, ${hex(digest)}`,
+      measured === undefined ? 'no measured manifest' : `another manifest, ${hex(digest)}`,
     )
   }
   if (!equalBytes(digest, worker.firmwareManifestDigest)) {
@@ -140,11 +189,11 @@ export function checkConfiguration({ policy, now = Date.now() }: AppraisalInput,
   const digest = configurationDigest(known(findings, 'boot').configuration, selectionOf(policy).hash)
   if (policy.configuration === undefined) return `${hex(digest)}, not judged`
   const values = policy.configuration
-  requireReference({ values, digest, code: 'REFUSED_MEASUREMENT', subject: 'configuration in PCR 7', now })
+  requireReference({ values, digest, code: 'REFUSED_MEASUREMENT', subject: 'configuration', now })
   return hex(digest)
 }
 
-/** What the configuration event extends PCR 7 with: the hash of the event's data in `bank` (TPM_ALG). */
+/** What the configuration event extends its PCR with: the hash of the event's data in `bank` (TPM_ALG). */
 export function configurationDigest(configuration: Uint8Array, bank: number = TPM_ALG.SHA256): Uint8Array {
   return hash(
     bank,

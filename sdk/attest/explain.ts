@@ -19,9 +19,12 @@ export function explainPolicy(policy: Policy): string[] {
     ...listed('Worker images', policy.workers),
     ...peerLines(policy),
     `Quotes must cover exactly PCRs ${policy.pcrs.select.join(', ')} of the ${policy.pcrs.bank} bank.`,
+    ...(policy.pcrs.values ?? []).flatMap(({ pcr, digests }) =>
+      listed(`Values of PCR ${String(pcr)}`, digests),
+    ),
     ...(policy.configuration === undefined
-      ? ['Configuration in PCR 7: any.']
-      : listed('Configuration events in PCR 7', policy.configuration)),
+      ? ['Configuration of the platform: any.']
+      : listed('Configuration events of the platform', policy.configuration)),
     policy.allowEmulated
       ? 'Emulated platforms are accepted: they give no isolation, so this is for development and tests.'
       : 'Emulated platforms are refused.',

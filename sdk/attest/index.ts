@@ -22,6 +22,7 @@ export {
 } from './enrolment-store.ts'
 export {
   parsePolicy,
+  type PcrReference,
   type PeerRule,
   type Policy,
   type PolicyBank,

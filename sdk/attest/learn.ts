@@ -2,9 +2,23 @@
 // that it learns from, so it says so; it saves typing, not thinking.
 
 import { fromHex, hex, parseCertificates } from '../crypto/index.ts'
-import { parseEventLog, readImageProfile, verifyFirmwareManifest } from '../evidence/index.ts'
+import {
+  type EventLog,
+  parseEventLog,
+  PROFILE_PCRS,
+  readBootProfile,
+  replay,
+  verifyFirmwareManifest,
+} from '../evidence/index.ts'
 import { configurationDigest } from './appraise-boot.ts'
-import { type PeerRule, parsePolicy, type Policy, type ReferenceValue, selectionOf } from './policy.ts'
+import {
+  type PcrReference,
+  type PeerRule,
+  parsePolicy,
+  type Policy,
+  type ReferenceValue,
+  selectionOf,
+} from './policy.ts'
 import type { PolicyBank } from './policy.ts'
 
 /** What a policy is learnt from. */
@@ -41,7 +55,8 @@ export interface Learned {
 export function learnPolicy(boot: GoldenBoot): Learned {
   const { trustAnchors, bank = 'sha256', allowEmulated = true } = boot
   const algorithm = selectionOf({ pcrs: { bank, select: [] } }).hash
-  const profile = readImageProfile(parseEventLog(boot.eventLog), algorithm)
+  const log = parseEventLog(boot.eventLog)
+  const profile = readBootProfile(log, algorithm)
   const manifest = verifyFirmwareManifest(boot.firmwareManifest)
   const policy = parsePolicy(
     {
@@ -53,7 +68,9 @@ export function learnPolicy(boot: GoldenBoot): Learned {
       firmware: {
         images: distinct([
           { digest: hex(boot.firmwareDigest), description: manifest.description },
-          ...(bank === 'sha256' ? [] : [{ digest: hex(profile.firmwareImageDigest) }]),
+          ...(profile.name === 'uefi' || bank === 'sha256'
+            ? []
+            : [{ digest: hex(profile.firmwareImageDigest) }]),
         ]),
         signers: [hex(manifest.signer)],
         minimumSvn: manifest.svn,
@@ -61,13 +78,23 @@ export function learnPolicy(boot: GoldenBoot): Learned {
       hypervisors: [{ digest: hex(profile.hypervisorDigest) }],
       workers: workersOf(boot).map((digest) => ({ digest: hex(digest) })),
       peers: boot.peers.map((peer) => (typeof peer === 'string' ? { identity: hex(fromHex(peer)) } : peer)),
-      pcrs: { bank, select: [0, 4, 7] },
+      pcrs: {
+        bank,
+        select: PROFILE_PCRS[profile.name],
+        ...(profile.name === 'uefi' ? { values: valuesOf(log, algorithm) } : {}),
+      },
       configuration: [{ digest: hex(configurationDigest(profile.configuration, algorithm)) }],
       allowEmulated,
     },
     'the learnt policy',
   )
   return { policy, warnings: warningsFor(boot, policy, hex(profile.firmwareImageDigest)) }
+}
+
+/** What UEFI firmware said of itself and of Secure Boot. */
+function valuesOf(log: EventLog, bank: number): PcrReference[] {
+  const values = replay(log, bank)
+  return [0, 7].map((pcr) => ({ pcr, digests: [{ digest: hex(values.get(pcr) ?? new Uint8Array()) }] }))
 }
 
 function workersOf({ workerMeasurement }: GoldenBoot): readonly Uint8Array[] {
@@ -83,7 +110,7 @@ function warningsFor(boot: GoldenBoot, policy: Policy, measured: string): string
     'This policy trusts the machine that it was learnt from: if that machine was already changed, the change is now allowed. ' +
       'Compare the digests with those that the vendors publish, or with sha256sum of your own files.',
   ]
-  if (policy.pcrs.bank === 'sha256' && hex(boot.firmwareDigest) !== measured) {
+  if (measured.length === 64 && hex(boot.firmwareDigest) !== measured) {
     warnings.push(`The log measured the firmware ${measured}, not the given one: this boot will be refused.`)
   }
   if (policy.allowEmulated) {

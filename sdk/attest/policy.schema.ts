@@ -79,7 +79,8 @@ export const policySchema = {
       properties: {
         bank: { description: 'PCR bank.', title: '"sha256" or "sha384"', enum: ['sha256', 'sha384'] },
         select: {
-          description: 'PCR numbers; 0 (firmware), 4 (hypervisor) and 7 (configuration) are needed.',
+          description:
+            'PCR numbers; 0 (firmware), 4 (hypervisor) and 7 (configuration) are needed, and 6 for boot profile uefi.',
           type: 'array',
           uniqueItems: true,
           maxItems: 24,
@@ -90,10 +91,33 @@ export const policySchema = {
             { title: 'a list with PCR 7 in it', contains: { const: 7 } },
           ],
         },
+        values: {
+          description:
+            "PCRs whose values are known. Boot profile uefi needs PCR 0's: firmware measures itself in parts there, and " +
+            'what it wrote into its memory before, so that the value depends on the shape of the machine.',
+          type: 'array',
+          maxItems: 24,
+          items: {
+            description: 'One PCR.',
+            type: 'object',
+            additionalProperties: false,
+            required: ['pcr', 'digests'],
+            properties: {
+              pcr: {
+                description: 'A PCR that is selected.',
+                title: 'a PCR number 0..23',
+                type: 'integer',
+                minimum: 0,
+                maximum: 23,
+              },
+              digests: referenceValues("Accepted values, in the policy's bank."),
+            },
+          },
+        },
       },
     },
     configuration: referenceValues(
-      "Digests, in the policy's bank, of configuration events in PCR 7 besides the firmware manifest. Absent: PCR 7 may hold any.",
+      "Digests, in the policy's bank, of the platform's configuration event, in PCR 7 (profile uefi: PCR 6). Absent: it may be any.",
     ),
     allowEmulated: {
       description:

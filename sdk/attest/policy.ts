@@ -23,6 +23,12 @@ export interface PeerRule {
   readonly description?: string
 }
 
+/** Values that one PCR may have, in the policy's bank. */
+export interface PcrReference {
+  readonly pcr: number
+  readonly digests: readonly ReferenceValue[]
+}
+
 /** PCR banks that a policy can choose. */
 export type PolicyBank = 'sha256' | 'sha384'
 
@@ -42,7 +48,11 @@ export interface Policy {
   readonly workers: readonly ReferenceValue[]
   readonly peers: readonly PeerRule[]
   /** `select` is ascending */
-  readonly pcrs: { readonly bank: PolicyBank; readonly select: readonly number[] }
+  readonly pcrs: {
+    readonly bank: PolicyBank
+    readonly select: readonly number[]
+    readonly values?: readonly PcrReference[]
+  }
   readonly configuration?: readonly ReferenceValue[]
   readonly allowEmulated: boolean
   readonly maximumResets?: number
@@ -71,9 +81,27 @@ export function parsePolicy(json: unknown, origin = 'the value'): Policy {
   const problems = validateSchema(policySchema, json)
   if (problems.length > 0) throw new PolicyError(origin, problems)
   const policy = normalise(structuredClone(json) as WrittenPolicy)
-  const anchorProblems = policy.trustAnchors.flatMap(anchorProblem)
-  if (anchorProblems.length > 0) throw new PolicyError(origin, anchorProblems)
+  const unseen = [...policy.trustAnchors.flatMap(anchorProblem), ...pcrProblems(policy)]
+  if (unseen.length > 0) throw new PolicyError(origin, unseen)
   return policy
+}
+
+/** What a schema can not see: a value says nothing about a PCR that is not quoted, or if it can not be one of the bank. */
+function pcrProblems({ pcrs: { bank, select, values = [] } }: Policy): Problem[] {
+  const digits = bank === 'sha256' ? 64 : 96
+  return values.flatMap(({ pcr, digests }, index) => {
+    const path = `pcrs.values[${String(index)}]`
+    const again = values.findIndex((other) => other.pcr === pcr) < index
+    return [
+      ...(select.includes(pcr) ? [] : [{ path: `${path}.pcr`, problem: 'expected a PCR of pcrs.select' }]),
+      ...(again ? [{ path: `${path}.pcr`, problem: 'expected each PCR once' }] : []),
+      ...digests.flatMap(({ digest }, at) =>
+        digest.length === digits
+          ? []
+          : [{ path: `${path}.digests[${String(at)}].digest`, problem: `expected a digest of bank ${bank}` }],
+      ),
+    ]
+  })
 }
 
 /** A PEM block may hold anything, which a schema cannot see. */

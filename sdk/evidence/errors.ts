@@ -3,7 +3,7 @@
 /**
  * Why a piece of evidence was refused.
  * - LOG_MALFORMED: the event log's bytes are no crypto-agile log; `event` says which event
- * - LOG_PROFILE: the log is well formed, but its PCR 0, 4 and 7 are not those of the `image` boot profile
+ * - LOG_PROFILE: the log is well formed, but its PCRs are not those of a boot profile
  * - REPORT_MALFORMED, REPORT_SIGNATURE: the launch report
  * - STATEMENT_MALFORMED, STATEMENT_SIGNATURE: the share statement
  * - MANIFEST_MALFORMED, MANIFEST_SIGNER (its key is not the one it names), MANIFEST_SIGNATURE: the firmware manifest

@@ -150,6 +150,7 @@ const TAG_NAMES = new Map<number, string>([
   [0x13aed6db, 'systemd-stub profile'],
   [EVENT_TAG.CONFIGURATION, 'palimpsest platform configuration'],
   [EVENT_TAG.FIRMWARE_MANIFEST, 'palimpsest firmware manifest'],
+  [EVENT_TAG.FIRMWARE_IMAGE, 'palimpsest firmware image digest'],
 ])
 const STARTUP_LOCALITY = 'StartupLocality\0'
 const BYTES = { kind: 'bytes' } as const

@@ -45,10 +45,12 @@ export function eventTypeName(eventType: number): string {
   return NAMES.get(eventType) ?? `0x${eventType.toString(16).padStart(8, '0')}`
 }
 
-/** taggedEventID of this project's EV_EVENT_TAG events in PCR 7. */
+/** taggedEventID of this project's EV_EVENT_TAG events: see boot-profile.ts. */
 export const EVENT_TAG = {
   /** the platform's configuration, canonical CBOR */
   CONFIGURATION: 0x50414c01,
   /** the signed firmware manifest, COSE_Sign1 */
   FIRMWARE_MANIFEST: 0x50414c02,
+  /** SHA-256 of the whole firmware image, where PCR 0 does not say it */
+  FIRMWARE_IMAGE: 0x50414c03,
 } as const

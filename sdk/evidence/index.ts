@@ -2,6 +2,7 @@
 // neither can drift from the other: event log, launch report, firmware manifest, endorsement, share statement.
 // Nothing here decides whether evidence is good enough: that is appraisal (sdk/attest).
 
+export { type BootProfile, type BootProfileName, PROFILE_PCRS, readBootProfile } from './boot-profile.ts'
 export {
   CERTIFICATE_USAGE,
   type PlatformEndorsement,
@@ -53,7 +54,6 @@ export {
   signFirmwareManifest,
   verifyFirmwareManifest,
 } from './firmware-manifest.ts'
-export { type ImageProfile, readImageProfile } from './image-profile.ts'
 export {
   type LaunchKind,
   type LaunchReport,

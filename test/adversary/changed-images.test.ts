@@ -15,7 +15,7 @@ import {
 } from '../../emulator/testbed/index.ts'
 import { parsePolicy, type Policy } from '../../sdk/attest/index.ts'
 import { hex, IdentityKey, sha256 } from '../../sdk/crypto/index.ts'
-import { parseEventLog, readImageProfile, signFirmwareManifest } from '../../sdk/evidence/index.ts'
+import { parseEventLog, readBootProfile, signFirmwareManifest } from '../../sdk/evidence/index.ts'
 import { type EvidenceDelivery, HostPortService } from '../../sdk/rpc/index.ts'
 import { TPM_ALG } from '../../sdk/tpm2/index.ts'
 import { evidence, Scene, type SceneOptions } from './scene.ts'
@@ -112,7 +112,7 @@ describe('the good files', () => {
   it('[P-07 control] [P-09 control] [A-04 control] [A-07 control] are measured as they are, and a clone is accepted', async () => {
     expect(await scene.attempt()).toBe('ok')
     honest = scene.last('evidence', 'source')
-    const profile = readImageProfile(parseEventLog(honest.eventLog))
+    const profile = readBootProfile(parseEventLog(honest.eventLog))
     expect(hex(profile.firmwareImageDigest)).toBe(digestOf(firmware.current))
     expect(hex(profile.hypervisorDigest)).toBe(digestOf(images.hypervisor))
   })

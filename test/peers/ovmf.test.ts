@@ -4,7 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { loadFirmware, measureBoot } from '../../emulator/platform/firmware/index.ts'
 import { PlatformTpm } from '../../emulator/platform/platform-tpm.ts'
 import { hex, utf8 } from '../../sdk/crypto/index.ts'
-import { parseEventLog, readImageProfile } from '../../sdk/evidence/index.ts'
+import { parseEventLog, readBootProfile } from '../../sdk/evidence/index.ts'
 import { folderWith, removeFolders, requireFile, requireTool, run } from './tool.ts'
 
 afterEach(removeFolders)
@@ -25,7 +25,7 @@ describe('ovmf', () => {
         hypervisorImage: utf8('hypervisor'),
         configuration: {},
       })
-      expect(hex(readImageProfile(parseEventLog(log.bytes())).firmwareImageDigest)).toBe(sum)
+      expect(hex(readBootProfile(parseEventLog(log.bytes())).firmwareImageDigest)).toBe(sum)
     },
   )
 })

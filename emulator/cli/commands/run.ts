@@ -3,7 +3,7 @@
 import { join, resolve } from 'node:path'
 import { Command, Option } from 'commander'
 import { runHypervisor } from '../../hypervisor/index.ts'
-import { runPlatform } from '../../platform/index.ts'
+import { runPlatform, type UefiBootOptions } from '../../platform/index.ts'
 import {
   createLogger,
   loadTlsIdentity,
@@ -29,6 +29,10 @@ interface RunFlags {
   readonly json?: boolean
   readonly firmware?: string
   readonly firmwareManifest?: string
+  readonly bootProfile: 'image' | 'uefi'
+  readonly firmwareVariables?: string
+  readonly cpus?: number
+  readonly asInFile?: boolean
   readonly memory: number
   readonly hypervisorImage?: string
   readonly logLevel: LogLevel
@@ -56,6 +60,23 @@ function withPlatform(command: Command): Command {
       'firmware image to boot and measure (default: a built-in UEFI firmware volume)',
     )
     .option('--firmware-manifest <file>', "its signed manifest (default: signed by the emulator's own key)")
+    .addOption(
+      new Option(
+        '--boot-profile <profile>',
+        'what PCR 0 takes: the whole image, or what UEFI firmware measures itself',
+      )
+        .choices(['image', 'uefi'])
+        .default('image'),
+    )
+    .option(
+      '--firmware-variables <file>',
+      'uefi: flash file with the variables (default: those of the image)',
+    )
+    .option('--cpus <n>', 'uefi: processors that the firmware finds (default: 1)', integerValue)
+    .option(
+      '--as-in-file',
+      'uefi: measure the firmware as it lies in its file, for machines that are not known',
+    )
     .addOption(
       new Option('--memory <size>', 'DRAM; memory is used for touched frames only')
         .argParser(sizeValue)
@@ -141,12 +162,26 @@ function emulatorOptions(flags: EmulatorFlags): EmulatorOptions {
     logLevel: flags.logLevel,
     ...optional('firmware', flags.firmware),
     ...optional('firmwareManifest', flags.firmwareManifest),
+    ...optional('uefi', uefiOptions(flags)),
     ...optional('hypervisorImage', flags.hypervisorImage),
     ...optional('workerImage', flags.worker),
     ...optional('listen', flags.listen),
     ...optional('stallTimeoutMs', flags.stallTimeout),
     ...optional('transcript', flags.transcript),
   }
+}
+
+/** What the flags of boot profile uefi say; nothing for profile image, where they would mean nothing. @throws CommandFailure */
+function uefiOptions(flags: RunFlags): UefiBootOptions | undefined {
+  const { bootProfile, firmwareVariables: variablesPath, cpus, asInFile } = flags
+  const given = { variablesPath, cpus, asInFile }
+  const present = Object.entries(given).filter(([, value]) => value !== undefined)
+  if (bootProfile === 'uefi') return Object.fromEntries(present)
+  if (present.length === 0) return undefined
+  throw new CommandFailure(
+    EXIT.usage,
+    'expected --boot-profile uefi with --firmware-variables, --cpus or --as-in-file: profile image measures none of them',
+  )
 }
 
 /** `palimpsest platform` */
@@ -158,6 +193,7 @@ export function platformCommand(): Command {
     .action(async (flags: RunFlags) => {
       const out = new Output({ json: flags.json === true })
       const directory = resolve(flags.directory)
+      const uefi = uefiOptions(flags)
       await requireUnused(directory)
       const authority = Authority.open(join(directory, 'identities'))
       const hypervisor = authority.identity('hypervisor', 'hypervisor')
@@ -171,6 +207,7 @@ export function platformCommand(): Command {
         log: createLogger({ name: 'platform', level: flags.logLevel }),
         ...(flags.firmware === undefined ? {} : { firmwarePath: flags.firmware }),
         ...(flags.firmwareManifest === undefined ? {} : { manifestPath: flags.firmwareManifest }),
+        ...(uefi === undefined ? {} : { uefi }),
       })
       const where = {
         hostPort: platform.hostPortAddress,

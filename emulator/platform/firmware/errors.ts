@@ -3,6 +3,7 @@
 /**
  * - IMAGE_UNREADABLE, IMAGE_SIZE: the firmware file
  * - IMAGE_MALFORMED: the image, or the store of variables with it, is no UEFI firmware or is damaged
+ * - SHAPE_UNKNOWN: what the image measures on this machine can not be known without booting it there
  * - MANIFEST_UNREADABLE: the manifest file
  * - MANIFEST_INVALID: the manifest is not signed by the key that it names, or is none
  * - MANIFEST_MISMATCH: the manifest is of another image
@@ -11,6 +12,7 @@ export type FirmwareErrorCode =
   | 'IMAGE_UNREADABLE'
   | 'IMAGE_SIZE'
   | 'IMAGE_MALFORMED'
+  | 'SHAPE_UNKNOWN'
   | 'MANIFEST_UNREADABLE'
   | 'MANIFEST_INVALID'
   | 'MANIFEST_MISMATCH'

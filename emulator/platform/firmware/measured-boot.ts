@@ -1,27 +1,10 @@
-// Measured boot, profile `image`: what runs and how it is configured goes into PCRs, and into the event log, before
-// anything runs. PCR 0 = the whole firmware image in one event, PCR 4 = the hypervisor's image, PCR 7 = configuration
-// and firmware manifest. sdk/evidence reads the same profile back (readImageProfile).
-// Source: TCG PC Client Platform Firmware Profile, version 1.05 revision 23, clauses 3.3.4 (PCR usage) and 10.4.1.
-// Unlike there, PCR 4 takes the hash of the image file as it is: it is no PE image, so it has no Authenticode digest.
+// Measured boot: what runs and how it is configured goes into PCRs, and into the event log, before anything runs.
 
 import { type CanonicalMap, encodeCanonical } from '../../../sdk/crypto/index.ts'
-import {
-  digestsOf,
-  encodeFirmwareBlob,
-  encodeImageLoadEvent,
-  encodeTaggedEvent,
-  EV,
-  EVENT_TAG,
-  EventLogWriter,
-  filePathDevicePath,
-  type FirmwareManifest,
-} from '../../../sdk/evidence/index.ts'
+import { digestsOf, EventLogWriter, type FirmwareManifest } from '../../../sdk/evidence/index.ts'
 import { BANKS, type PlatformTpm } from '../platform-tpm.ts'
+import { type BootEvent, imageBootEvents, uefiBootEvents, type UefiMachine } from './boot-events.ts'
 import { checkManifest, type Firmware } from './image.ts'
-
-const PCR = { FIRMWARE: 0, BOOT: 4, CONFIGURATION: 7 } as const
-/** Flash is mapped to end here. */
-const FOUR_GIB = 1n << 32n
 
 /** What a boot needs. */
 export interface MeasuredBootOptions {
@@ -34,6 +17,8 @@ export interface MeasuredBootOptions {
   readonly hypervisorImage: Uint8Array
   /** the platform's configuration; measured and logged as canonical CBOR, so nothing secret may be in it */
   readonly configuration: CanonicalMap
+  /** boot with profile `uefi` on this machine; default profile `image` */
+  readonly uefi?: UefiMachine | undefined
 }
 
 /** A booted platform's log and what its manifest states. */
@@ -47,36 +32,20 @@ export interface MeasuredBoot {
 }
 
 /**
- * Boots: checks the manifest, starts the TPM, measures firmware, hypervisor, configuration and manifest in that order
- * into both banks and the log.
- * Throws FirmwareError MANIFEST_INVALID or MANIFEST_MISMATCH before anything is measured.
+ * Boots: checks the manifest, starts the TPM, measures what the profile says into all banks and the log.
+ * Throws FirmwareError MANIFEST_INVALID or MANIFEST_MISMATCH, and for profile `uefi` IMAGE_MALFORMED or SHAPE_UNKNOWN,
+ * before anything is measured.
  */
 export function measureBoot(options: MeasuredBootOptions): MeasuredBoot {
-  const { device, firmware, hypervisorImage, configuration } = options
+  const { device, firmware, hypervisorImage, uefi } = options
   const manifestBytes = options.manifest ?? firmware.manifest
   const manifest = manifestBytes === undefined ? undefined : checkManifest(firmware, manifestBytes)
+  const configuration = encodeCanonical(options.configuration)
+  const subject = { firmware, hypervisorImage, configuration, manifest: manifestBytes }
+  const events = uefi === undefined ? imageBootEvents(subject) : uefiBootEvents(subject, uefi)
   device.startup()
   const log = new EventLogWriter(BANKS)
-  const length = BigInt(firmware.image.length)
-  measure(device, log, {
-    pcr: PCR.FIRMWARE,
-    eventType: EV.EFI_PLATFORM_FIRMWARE_BLOB,
-    measured: firmware.image,
-    data: encodeFirmwareBlob({ base: FOUR_GIB - length, length }),
-  })
-  measure(device, log, {
-    pcr: PCR.BOOT,
-    eventType: EV.EFI_BOOT_SERVICES_APPLICATION,
-    measured: hypervisorImage,
-    data: encodeImageLoadEvent({
-      imageLocationInMemory: 0n,
-      imageLengthInMemory: BigInt(hypervisorImage.length),
-      imageLinkTimeAddress: 0n,
-      devicePath: filePathDevicePath('\\EFI\\palimpsest\\hypervisor'),
-    }),
-  })
-  measureTagged(device, log, EVENT_TAG.CONFIGURATION, encodeCanonical(configuration))
-  if (manifestBytes !== undefined) measureTagged(device, log, EVENT_TAG.FIRMWARE_MANIFEST, manifestBytes)
+  for (const event of events) measure(device, log, event)
   return { log, manifest, manifestBytes }
 }
 
@@ -92,24 +61,10 @@ export function measureEvent(
   measure(device, log, { ...event, measured: event.data })
 }
 
-interface Measurement {
-  readonly pcr: number
-  readonly eventType: number
-  /** what is hashed */
-  readonly measured: Uint8Array
-  /** what the log says about it */
-  readonly data: Uint8Array
-}
-
-function measure(device: PlatformTpm, log: EventLogWriter, event: Measurement): void {
+function measure(device: PlatformTpm, log: EventLogWriter, event: BootEvent): void {
   const digests = digestsOf(BANKS, event.measured)
   const entry = { pcrIndex: event.pcr, eventType: event.eventType, digests, data: event.data }
   log.assertFits(entry)
   device.pcrExtend(event.pcr, digests)
   log.append(entry)
-}
-
-function measureTagged(device: PlatformTpm, log: EventLogWriter, tag: number, content: Uint8Array): void {
-  const data = encodeTaggedEvent({ taggedEventID: tag, taggedEventData: content })
-  measure(device, log, { pcr: PCR.CONFIGURATION, eventType: EV.EVENT_TAG, measured: data, data })
 }

@@ -8,7 +8,7 @@ import {
   parseEventLog,
   parseLaunchReport,
   platformKeys,
-  readImageProfile,
+  readBootProfile,
 } from '../../../sdk/evidence/index.ts'
 import { makeCredential, selectPcrs, TPMS_ATTEST, unmarshal, verifyQuote } from '../../../sdk/tpm2/index.ts'
 import { createClient, HostPortService } from '../../../sdk/rpc/index.ts'
@@ -89,7 +89,7 @@ describe('what the platform says about itself', () => {
     const expectedSelection = [selectPcrs(0x000b, [0, 4, 7])]
     expect(() => verifyQuote({ ...quote, akPublic, qualifyingData, expectedSelection })).not.toThrow()
     const { log } = await machine.host.readEventLog({})
-    const profile = readImageProfile(parseEventLog(log))
+    const profile = readBootProfile(parseEventLog(log))
     expect(equalBytes(profile.firmwareImageDigest, firmware.imageDigest)).toBe(true)
     expect(hex(profile.hypervisorDigest)).toBe(machine.platform.hypervisorDigest)
     const guest = await machine.guest(name)

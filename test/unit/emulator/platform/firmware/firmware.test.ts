@@ -19,7 +19,7 @@ import {
   decodeFirmwareBlob,
   EV,
   parseEventLog,
-  readImageProfile,
+  readBootProfile,
   replayBanks,
 } from '../../../../../sdk/evidence/index.ts'
 import { PCR_COUNT, selectPcrs, TPM_ALG, TpmResponseError } from '../../../../../sdk/tpm2/index.ts'
@@ -143,7 +143,7 @@ describe('measured boot', () => {
       base: 0x1_0000_0000n - BigInt(firmware.image.length),
       length: BigInt(firmware.image.length),
     })
-    const profile = readImageProfile(log)
+    const profile = readBootProfile(log)
     expect(profile.firmwareImageDigest).toEqual(firmware.digest)
     expect(profile.hypervisorDigest).toEqual(sha256(hypervisorImage))
     expect(profile.firmwareManifest).toEqual(manifest)
@@ -201,15 +201,15 @@ describe('measured boot', () => {
     const { log } = measureBoot({ device, firmware, hypervisorImage, configuration })
     measureEvent(device, log, { pcr: 9, eventType: EV.EVENT_TAG, data: utf8('later') })
     expect(replayBanks(parseEventLog(log.bytes()), BANKS)).toEqual(allPcrs(device))
-    expect(readImageProfile(parseEventLog(log.bytes())).firmwareImageDigest).toEqual(firmware.digest)
+    expect(readBootProfile(parseEventLog(log.bytes())).firmwareImageDigest).toEqual(firmware.digest)
     const before = log.bytes()
     expect(() => {
       measureEvent(device, log, { pcr: 17, eventType: EV.EVENT_TAG, data: utf8('refused') })
     }).toThrow(TpmResponseError)
     expect(log.bytes()).toEqual(before)
     measureEvent(device, log, { pcr: 4, eventType: EV.EVENT_TAG, data: utf8('hidden') })
-    expect(() => readImageProfile(parseEventLog(log.bytes()))).toThrow(
-      /expected one event in PCR 4, found another/,
+    expect(() => readBootProfile(parseEventLog(log.bytes()))).toThrow(
+      /expected no more events in PCR 4, found another/,
     )
   })
 })
