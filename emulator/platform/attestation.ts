@@ -30,6 +30,8 @@ export interface ReportSubject {
   readonly vm: string
   /** SHA-256 of the image, 32 bytes; zeros for a guest */
   readonly measurement: Uint8Array
+  /** SEV-SNP launch digest, 48 bytes; zeros for a guest */
+  readonly launchDigest: Uint8Array
   readonly note: string
   /** digest of the owner's identity key, 32 bytes; zeros for a worker */
   readonly ownerIdKeyDigest: Uint8Array

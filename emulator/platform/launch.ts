@@ -3,6 +3,7 @@
 
 import { readFile, stat } from 'node:fs/promises'
 import { hex, PublicKey, sha256 } from '../../sdk/crypto/index.ts'
+import { LAUNCH_DIGEST_BYTES, workerLaunchDigest } from '../../sdk/evidence/index.ts'
 import { PalimpsestError, type Logger } from '../../sdk/rpc/index.ts'
 import type { Attestation, ReportSubject } from './attestation.ts'
 import type { EventFeed } from './event-feed.ts'
@@ -19,6 +20,7 @@ const MAX_IMAGE_BYTES = 64 << 20
 /** What goes into certificates, reports and the write log. */
 const VM_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 const NO_DIGEST = new Uint8Array(32)
+const NO_LAUNCH_DIGEST = new Uint8Array(LAUNCH_DIGEST_BYTES)
 
 /** What launches work on. */
 export interface LaunchParts {
@@ -47,10 +49,18 @@ export interface WorkerLaunch {
   readonly hostConfiguration: Uint8Array
 }
 
-/** A worker that runs. */
-export interface RunningWorker {
-  readonly vm: string
+/** An image, with what is said about it: of these bytes, whatever becomes of the file. */
+interface MeasuredImage {
+  readonly bytes: Uint8Array
+  /** SHA-256. */
   readonly measurement: Uint8Array
+  /** Of a VM that starts with these bytes. */
+  readonly launchDigest: Uint8Array
+}
+
+/** A worker that runs. */
+export interface RunningWorker extends Omit<MeasuredImage, 'bytes'> {
+  readonly vm: string
   readonly process: ImageProcess
 }
 
@@ -93,6 +103,7 @@ export class Launches {
       kind: 'guest',
       vm: name,
       measurement: NO_DIGEST,
+      launchDigest: NO_LAUNCH_DIGEST,
       note: 'a guest is known by its key; its image is not measured',
       ownerIdKeyDigest: identity.digest,
     }
@@ -120,10 +131,10 @@ export class Launches {
   }
 
   /** A worker's launch report with data of its choice. @throws INVALID_ARGUMENT */
-  workerReport({ vm, measurement }: RunningWorker, reportData: Uint8Array): Uint8Array {
+  workerReport({ vm, measurement, launchDigest }: RunningWorker, reportData: Uint8Array): Uint8Array {
     const note = `SHA-256 of the single-file image, run by node ${process.version}`
     return this.#parts.attestation.report(
-      { kind: 'worker', vm, measurement, note, ownerIdKeyDigest: NO_DIGEST },
+      { kind: 'worker', vm, measurement, launchDigest, note, ownerIdKeyDigest: NO_DIGEST },
       reportData,
     )
   }
@@ -155,12 +166,13 @@ export class Launches {
     await Promise.all([...this.#workers.values()].map(({ process }) => process.stop(0)))
   }
 
-  async #startWorker(vm: string, image: Uint8Array, host: unknown): Promise<RunningWorker> {
+  async #startWorker(vm: string, image: MeasuredImage, host: unknown): Promise<RunningWorker> {
     const { authority, feed, log, workerPortAddress } = this.#parts
     const secret = authority.launch(vm)
+    const { bytes, ...digests } = image
     const bundle = { vm, platform: { address: workerPortAddress(), ...secret.tls }, host }
-    const process = await startImage({ name: vm, image, bundle, log })
-    const worker: RunningWorker = { vm, measurement: sha256(image), process }
+    const process = await startImage({ name: vm, image: bytes, bundle, log })
+    const worker: RunningWorker = { vm, ...digests, process }
     const key = hex(secret.digest)
     this.#workers.set(vm, worker)
     this.#workersByKey.set(key, worker)
@@ -220,13 +232,12 @@ function parseConfiguration(json: Uint8Array): object {
   throw invalid('hostConfiguration', 'expected a JSON object, found another value')
 }
 
-async function readImage(path: string): Promise<Uint8Array> {
+async function readImage(path: string): Promise<MeasuredImage> {
   try {
     const { size } = await stat(path)
     if (size > MAX_IMAGE_BYTES) throw new RangeError(`it has ${size} bytes, more than ${MAX_IMAGE_BYTES}`)
-    const image = new Uint8Array(await readFile(path))
-    if (image.length === 0) throw new RangeError('it is empty')
-    return image
+    const bytes = new Uint8Array(await readFile(path))
+    return { bytes, measurement: sha256(bytes), launchDigest: workerLaunchDigest(bytes) }
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : 'unknown reason'
     throw invalid('imagePath', `expected a readable single-file image: ${reason}`)

@@ -22,16 +22,22 @@ import { Refusal } from './refusal.ts'
 
 /** The worker is one, is listed and cannot be debugged. Throws Refusal REFUSED_WORKER or REFUSED_EXPIRED_REFERENCE. */
 export function checkWorker({ policy, now = Date.now() }: AppraisalInput, findings: Findings): string {
-  const { kind, debug, measurement } = known(findings, 'worker')
+  const { kind, debug, measurement, launchDigest } = known(findings, 'worker')
   if (kind !== 'worker' || debug) {
     throw new Refusal('REFUSED_WORKER', 'worker report', {
       expected: 'that of a worker that cannot be debugged',
       found: kind === 'worker' ? 'that of one that can' : `that of a ${kind}`,
     })
   }
-  const values = policy.workers
-  requireReference({ values, digest: measurement, code: 'REFUSED_WORKER', subject: 'worker image', now })
-  return hex(measurement)
+  // 64 digits name an image, 96 a launch of it: by their length neither can be taken for the other.
+  return requireReference({
+    values: policy.workers,
+    digest: measurement,
+    otherDigest: launchDigest,
+    code: 'REFUSED_WORKER',
+    subject: 'worker image',
+    now,
+  }).digest
 }
 
 /**

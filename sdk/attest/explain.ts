@@ -16,7 +16,7 @@ export function explainPolicy(policy: Policy): string[] {
       : `Firmware signers: ${policy.firmware.signers.join(', ')}.`,
     `Firmware security version: ${String(policy.firmware.minimumSvn)} or higher.`,
     ...listed('Hypervisor images', policy.hypervisors),
-    ...listed('Worker images', policy.workers),
+    ...listed('Worker images', policy.workers.map(namedByKind)),
     ...peerLines(policy),
     `Quotes must cover exactly PCRs ${policy.pcrs.select.join(', ')} of the ${policy.pcrs.bank} bank.`,
     ...(policy.pcrs.values ?? []).flatMap(({ pcr, digests }) =>
@@ -48,6 +48,11 @@ function anchorLines({ trustAnchors }: Policy): string[] {
 function listed(what: string, values: readonly ReferenceValue[]): string[] {
   if (values.length === 0) return [`${what}: none, so every one is refused.`]
   return [`${what}:`, ...values.map(valueLine)]
+}
+
+/** A worker may be listed by the SHA-256 of its image or by its launch digest, which is longer. */
+function namedByKind(value: ReferenceValue): ReferenceValue {
+  return value.digest.length === 64 ? value : { ...value, digest: `launch digest ${value.digest}` }
 }
 
 function valueLine({ digest, description, notAfter }: ReferenceValue): string {

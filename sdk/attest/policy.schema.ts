@@ -64,7 +64,9 @@ export const policySchema = {
       },
     },
     hypervisors: referenceValues('SHA-256 of hypervisor images, as measured into PCR 4.'),
-    workers: referenceValues('SHA-256 of worker images, as measured by the platform at launch.'),
+    workers: referenceValues(
+      'Worker images, as measured by the platform at launch: SHA-256 of the image (64 digits) or SEV-SNP launch digest (96 digits).',
+    ),
     peers: {
       description: 'VMs that may stand on the other side of a clone.',
       type: 'array',
@@ -157,7 +159,8 @@ export const policySchema = {
       required: ['digest'],
       properties: {
         digest: {
-          description: 'SHA-256; for configuration events the digest in the bank that is quoted.',
+          description:
+            'SHA-256; of workers also the launch digest; for configuration events the digest in the bank that is quoted.',
           title: '64 or 96 lower-case hexadecimal digits',
           type: 'string',
           pattern: '^([0-9a-f]{64}|[0-9a-f]{96})$',

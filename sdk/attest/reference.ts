@@ -8,6 +8,8 @@ import { Refusal, type RefusalCode } from './refusal.ts'
 export interface Lookup {
   readonly values: readonly ReferenceValue[]
   readonly digest: Uint8Array
+  /** another digest of the same thing, by which it may be listed as well */
+  readonly otherDigest?: Uint8Array
   /** code when the digest is not listed */
   readonly code: RefusalCode
   /** as in "firmware image" */
@@ -17,18 +19,25 @@ export interface Lookup {
 }
 
 /**
- * The entry that has the digest and has not expired. A digest may be listed more than once; one living entry is enough.
+ * The entry that has the digest and has not expired. It may be listed more than once; one living entry is enough.
  * Throws {@link Refusal}: `code` when it is not listed (an empty list refuses everything), REFUSED_EXPIRED_REFERENCE
  * when every entry that has it is past its notAfter.
  */
-export function requireReference({ values, digest, code, subject, now }: Lookup): ReferenceValue {
-  const text = hex(digest)
-  const matching = values.filter((value) => value.digest === text)
+export function requireReference({
+  values,
+  digest,
+  otherDigest,
+  code,
+  subject,
+  now,
+}: Lookup): ReferenceValue {
+  const names = [digest, ...(otherDigest === undefined ? [] : [otherDigest])].map(hex)
+  const matching = values.filter((value) => names.includes(value.digest))
   const [first] = matching
   if (first === undefined) {
     throw new Refusal(code, subject, {
       expected: `one of ${String(values.length)} reference values of the policy`,
-      found: text,
+      found: names.join(', also '),
       action: 'add it to the policy only if it is known to be good',
     })
   }
@@ -36,7 +45,7 @@ export function requireReference({ values, digest, code, subject, now }: Lookup)
   if (living !== undefined) return living
   throw new Refusal('REFUSED_EXPIRED_REFERENCE', subject, {
     expected: 'a reference value that has not expired',
-    found: `${text}, which expired at ${first.notAfter ?? ''}`,
+    found: `${first.digest}, which expired at ${first.notAfter ?? ''}`,
     action: 'renew the reference value in the policy if it is still good',
   })
 }

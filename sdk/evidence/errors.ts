@@ -4,6 +4,7 @@
  * Why a piece of evidence was refused.
  * - LOG_MALFORMED: the event log's bytes are no crypto-agile log; `event` says which event
  * - LOG_PROFILE: the log is well formed, but its PCRs are not those of a boot profile
+ * - FIRMWARE_MALFORMED: an image whose tables for SEV can not be right; FIRMWARE_UNSUITABLE: one that lacks what a launch needs
  * - REPORT_MALFORMED, REPORT_SIGNATURE: the launch report
  * - STATEMENT_MALFORMED, STATEMENT_SIGNATURE: the share statement
  * - MANIFEST_MALFORMED, MANIFEST_SIGNER (its key is not the one it names), MANIFEST_SIGNATURE: the firmware manifest
@@ -11,6 +12,8 @@
 export type EvidenceErrorCode =
   | 'LOG_MALFORMED'
   | 'LOG_PROFILE'
+  | 'FIRMWARE_MALFORMED'
+  | 'FIRMWARE_UNSUITABLE'
   | 'REPORT_MALFORMED'
   | 'REPORT_SIGNATURE'
   | 'MANIFEST_MALFORMED'

@@ -1,5 +1,5 @@
 // Evidence as bytes: the formats that a platform writes and verifiers read. Writer and reader share this room, so that
-// neither can drift from the other: event log, launch report, firmware manifest, endorsement, share statement.
+// neither can drift from the other: event log, launch report and digest, firmware manifest, endorsement, share statement.
 // Nothing here decides whether evidence is good enough: that is appraisal (sdk/attest).
 
 export { type BootProfile, type BootProfileName, PROFILE_PCRS, readBootProfile } from './boot-profile.ts'
@@ -54,6 +54,7 @@ export {
   signFirmwareManifest,
   verifyFirmwareManifest,
 } from './firmware-manifest.ts'
+export { snpFirmwareDigest, type SnpGuest, snpLaunchDigest, workerLaunchDigest } from './launch-digest.ts'
 export {
   type LaunchKind,
   type LaunchReport,
@@ -63,3 +64,7 @@ export {
 } from './launch-report.ts'
 export { replay, replayBanks } from './replay.ts'
 export { makeShareStatement, type ShareStatement, verifyShareStatement } from './share-statement.ts'
+export { readSevFirmware, type SectionType, type SevFirmware, type SnpSection } from './snp/firmware.ts'
+export type { DirectBoot } from './snp/kernel-hashes.ts'
+export { LAUNCH_DIGEST_BYTES } from './snp/page-chain.ts'
+export { cpuSignature } from './snp/vcpu.ts'

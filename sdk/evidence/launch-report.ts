@@ -15,6 +15,7 @@ import {
   verify1,
 } from '../crypto/index.ts'
 import { expectVersion, refusing } from './refusing.ts'
+import { LAUNCH_DIGEST_BYTES } from './snp/page-chain.ts'
 
 const TAG = 'palimpsest/v1/launch-report'
 const VERSION = 1n
@@ -27,13 +28,15 @@ const MAX_UINT32 = 0xffffffffn
 /** What kind of VM a report speaks of. */
 export type LaunchKind = 'guest' | 'worker'
 
-/** The statement. Digests are SHA-256, 32 bytes. */
+/** The statement. Digests are SHA-256, 32 bytes, but for the launch digest. */
 export interface LaunchReport {
   readonly kind: LaunchKind
   /** the VM's name on its host: the host's word, so never an identity */
   readonly vm: string
   /** SHA-256 of the image that runs; zeros for a guest, whose image is not measured */
   readonly measurement: Uint8Array
+  /** SEV-SNP launch digest of the VM (launch-digest.ts), 48 bytes; zeros for a guest, whose image is not measured */
+  readonly launchDigest: Uint8Array
   /** what a reader should know about the measurement; may be empty */
   readonly note: string
   /** digest of the identity key of the VM's owner (SHA-256 of its SubjectPublicKeyInfo) */
@@ -68,6 +71,7 @@ const FIELDS: readonly string[] = [
   'kind',
   'vm',
   'measurement',
+  'launchDigest',
   'note',
   'ownerIdKeyDigest',
   'reportData',
@@ -89,6 +93,7 @@ function decode(payload: Uint8Array): LaunchReport {
     kind: field.choice(map, 'kind', ['guest', 'worker']),
     vm: field.text(map, 'vm', MAX_TEXT),
     measurement: field.bytes(map, 'measurement', DIGEST),
+    launchDigest: field.bytes(map, 'launchDigest', LAUNCH_DIGEST_BYTES),
     note: field.text(map, 'note', MAX_TEXT),
     ownerIdKeyDigest: field.bytes(map, 'ownerIdKeyDigest', DIGEST),
     reportData: field.bytes(map, 'reportData', DIGEST),

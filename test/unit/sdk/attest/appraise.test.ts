@@ -16,12 +16,14 @@ import {
 } from '../../../../sdk/attest/index.ts'
 import { runSteps, steps } from '../../../../sdk/attest/appraise.ts'
 import { generateHpkeKeyPair, hex, sha256, sha384 } from '../../../../sdk/crypto/index.ts'
+import { workerLaunchDigest } from '../../../../sdk/evidence/index.ts'
 import { errorTable } from '../../../../sdk/rpc/errors.ts'
 import { codeOf, refusalOf } from './refusals.ts'
-import { makePlatform, policyOf, round } from './world.ts'
+import { makePlatform, policyOf, round, WORKER } from './world.ts'
 import {
   boots,
   deliver,
+  namingLaunch,
   other,
   platforms,
   policyWith,
@@ -64,6 +66,15 @@ describe('an honest round', () => {
     expect(appraise(round(world, { open: { ...world.open, pairs, memory } })).steps).toHaveLength(
       steps.length,
     )
+  })
+
+  it('[C-29 control] passes with a worker that the policy names by its launch digest, as with its SHA-256', () => {
+    const finding = (input: AppraisalInput) =>
+      appraise(input).steps.find(({ name }) => name === 'worker')?.finding
+    expect(finding(round(world))).toBe(hex(sha256(WORKER)))
+    const policy = namingLaunch({})
+    expect(policy.workers).toHaveLength(1)
+    expect(finding(round(world, { policy }))).toBe(hex(workerLaunchDigest(WORKER)))
   })
 
   it('passes with several reference values, one of them expired', () => {

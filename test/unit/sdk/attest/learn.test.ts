@@ -88,6 +88,15 @@ describe('an explained policy', () => {
     expect(text).toContain('no isolation')
   })
 
+  it('says which digests are of launches', () => {
+    const { policy } = learnPolicy(golden)
+    const image = '12'.repeat(32)
+    const launch = '34'.repeat(48)
+    const lines = explainPolicy({ ...policy, workers: [{ digest: image }, { digest: launch }] })
+    expect(lines).toContain(`  ${image}`)
+    expect(lines).toContain(`  launch digest ${launch}`)
+  })
+
   it('says that an empty list refuses', () => {
     const empty = {
       version: 1,

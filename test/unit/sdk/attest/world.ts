@@ -44,6 +44,7 @@ import {
   replayBanks,
   signFirmwareManifest,
   signLaunchReport,
+  workerLaunchDigest,
 } from '../../../../sdk/evidence/index.ts'
 import {
   type EccPublic,
@@ -106,7 +107,8 @@ export function enrol(platform: Platform, manufacturer: Manufacturer): Promise<E
 
 const FIRMWARE = utf8('a firmware image')
 const HYPERVISOR = utf8('a hypervisor image')
-const WORKER = utf8('a worker image')
+/** The worker image of every world. */
+export const WORKER = utf8('a worker image')
 const vendor = IdentityKey.generate()
 
 /** What a platform boots; each part can be replaced. */
@@ -201,6 +203,7 @@ export function report(
     kind: 'guest',
     vm: 'vm',
     measurement: new Uint8Array(32),
+    launchDigest: new Uint8Array(48),
     note: '',
     ownerIdKeyDigest: new Uint8Array(32),
     reportData: new Uint8Array(32),
@@ -334,6 +337,7 @@ export function round(world: World, change: RoundChange = {}): AppraisalInput {
         kind: 'worker',
         vm: 'worker-1',
         measurement: sha256(WORKER),
+        launchDigest: workerLaunchDigest(WORKER),
         reportData: binding,
         ...change.worker,
       }),

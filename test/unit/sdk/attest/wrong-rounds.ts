@@ -3,9 +3,20 @@
 import type { AppraisalInput, Open, RefusalCode } from '../../../../sdk/attest/index.ts'
 import { bindingDigest } from '../../../../sdk/attest/index.ts'
 import { hex, IdentityKey, sha256, utf8 } from '../../../../sdk/crypto/index.ts'
+import { workerLaunchDigest } from '../../../../sdk/evidence/index.ts'
 import { selectPcrs, TPM_ALG } from '../../../../sdk/tpm2/index.ts'
 import { attestation, softwareAk } from '../tpm2/software-key.ts'
-import { boot, makeManufacturer, makeWorld, manifestOf, policyOf, quote, report, round } from './world.ts'
+import {
+  boot,
+  makeManufacturer,
+  makeWorld,
+  manifestOf,
+  policyOf,
+  quote,
+  report,
+  round,
+  WORKER,
+} from './world.ts'
 
 /** The world that is judged, and another platform of the same manufacturer. */
 export const world = await makeWorld()
@@ -30,6 +41,10 @@ const booted = (
 /** An honest round by another policy of the source. */
 export const policyWith = (change: object): AppraisalInput =>
   round(world, { policy: policyOf(world, 'source', change) })
+
+/** The source's policy, with the launch of the honest worker in the place of its image. */
+export const namingLaunch = (more: { readonly notAfter?: string }): AppraisalInput['policy'] =>
+  policyOf(world, 'source', { workers: [{ digest: hex(workerLaunchDigest(WORKER)), ...more }] })
 
 export const sizes: Wrong[] = [
   [
@@ -339,6 +354,20 @@ export const vms: Wrong[] = [
     'a modified worker [A-09]',
     'REFUSED_WORKER',
     () => round(world, { worker: { measurement: sha256(utf8('evil')) } }),
+  ],
+  [
+    'a modified worker where the policy names the launch',
+    'REFUSED_WORKER',
+    () =>
+      round(world, {
+        policy: namingLaunch({}),
+        worker: { launchDigest: workerLaunchDigest(utf8('evil')) },
+      }),
+  ],
+  [
+    'a launch whose reference value has expired',
+    'REFUSED_EXPIRED_REFERENCE',
+    () => round(world, { policy: namingLaunch({ notAfter: '2001-01-01T00:00:00Z' }) }),
   ],
   ['a policy without workers', 'REFUSED_WORKER', () => policyWith({ workers: [] })],
   ['a guest in the place of the worker', 'REFUSED_WORKER', () => round(world, { worker: { kind: 'guest' } })],
