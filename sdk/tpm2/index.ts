@@ -18,6 +18,7 @@ export {
   type TPMS_TIME_ATTEST_INFO,
   TPMS_TIME_INFO,
 } from './attest.ts'
+export { checkAttestationKey, type SigningAlgorithm, signingAlgorithm } from './attestation-key.ts'
 export {
   TPMA_ALGORITHM_BITS,
   TPMA_LOCALITY_BITS,
@@ -194,6 +195,7 @@ export {
 export {
   type EccPublic,
   type KeyedHashPublic,
+  readPublicArea,
   type RsaPublic,
   type SymCipherPublic,
   TPM2B_ECC_POINT,
@@ -211,7 +213,7 @@ export {
   TPMT_PUBLIC_PLUS,
   TPMT_TEMPLATE,
 } from './public.ts'
-export { checkAttestationKey, type QuoteToVerify, verifyQuote } from './quote.ts'
+export { type QuoteToVerify, readQuote, verifyQuote } from './quote.ts'
 export {
   type HashScheme,
   TPMT_ASYM_SCHEME,

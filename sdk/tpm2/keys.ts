@@ -14,14 +14,16 @@ export interface Curve {
   readonly jwk: string
   /** its name in OpenSSL */
   readonly openssl: string
+  /** bits of the field's prime, as the curve's name has them */
+  readonly bits: number
   /** bytes in a coordinate */
   readonly size: number
 }
 
 const CURVES = new Map<number, Curve>([
-  [TPM_ECC.NIST_P256, { jwk: 'P-256', openssl: 'prime256v1', size: 32 }],
-  [TPM_ECC.NIST_P384, { jwk: 'P-384', openssl: 'secp384r1', size: 48 }],
-  [TPM_ECC.NIST_P521, { jwk: 'P-521', openssl: 'secp521r1', size: 66 }],
+  [TPM_ECC.NIST_P256, { jwk: 'P-256', openssl: 'prime256v1', bits: 256, size: 32 }],
+  [TPM_ECC.NIST_P384, { jwk: 'P-384', openssl: 'secp384r1', bits: 384, size: 48 }],
+  [TPM_ECC.NIST_P521, { jwk: 'P-521', openssl: 'secp521r1', bits: 521, size: 66 }],
 ])
 
 /** The named curve (TPM_ECC). Throws Tpm2Error UNSUPPORTED. */

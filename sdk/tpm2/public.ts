@@ -3,7 +3,7 @@
 
 import { TPMA_OBJECT_BITS } from './attribute-types.ts'
 import { TPM2B_DIGEST, TPM2B_ECC_PARAMETER, TPM2B_LABEL, TPM2B_PUBLIC_KEY_RSA } from './buffers.ts'
-import { type Codec, sized, struct, tagged, UINT16, UINT32 } from './codec.ts'
+import { type Codec, sized, struct, tagged, UINT16, UINT32, unmarshal } from './codec.ts'
 import { TPM_ALG } from './constants.ts'
 import { TPMI_ALG_HASH, TPMI_ALG_HASH_PLUS, TPMI_ECC_CURVE, TPMI_RSA_KEY_BITS } from './interface-types.ts'
 import { TPM_RC } from './response-codes.ts'
@@ -184,6 +184,16 @@ export const TPMT_PUBLIC_PLUS = publicArea(TPMI_ALG_HASH_PLUS)
 export const TPM2B_PUBLIC = sized('TPM2B_PUBLIC', TPMT_PUBLIC)
 /** TPM2B_PUBLIC+ (12.2.5). */
 export const TPM2B_PUBLIC_PLUS = sized('TPM2B_PUBLIC', TPMT_PUBLIC_PLUS)
+
+/**
+ * A public area in either form that others hand over: TPM2B_PUBLIC, as tpm2-tools write files, or TPMT_PUBLIC. A size
+ * that covers the rest tells the first: no type (TPM_ALG) is as great as the area of a key is long.
+ * Throws Tpm2Error MALFORMED.
+ */
+export function readPublicArea(bytes: Uint8Array): TPMT_PUBLIC {
+  const size = ((bytes[0] ?? 0) << 8) | (bytes[1] ?? 0)
+  return unmarshal(size === bytes.length - 2 ? TPM2B_PUBLIC : TPMT_PUBLIC, bytes)
+}
 
 /** How TPMT_TEMPLATE is read and written. */
 export const TPMT_TEMPLATE = tagged<TPMT_TEMPLATE, 'type'>('TPMT_TEMPLATE', 'type', UINT16, TPM_RC.TYPE, {

@@ -4,9 +4,10 @@
 
 import { equalBytes } from '../crypto/index.ts'
 import { QUOTE, type Quote } from './attest.ts'
+import { checkAttestationKey, signingAlgorithm } from './attestation-key.ts'
 import { unmarshal } from './codec.ts'
-import { TPMA_OBJECT } from './constants.ts'
 import { Tpm2Error } from './errors.ts'
+import { digestSize } from './hash.ts'
 import { describeSelection, type TPML_PCR_SELECTION } from './pcr.ts'
 import { type TPMT_PUBLIC } from './public.ts'
 import { TPMT_SIGNATURE, verifySignature } from './signature.ts'
@@ -26,36 +27,18 @@ export interface QuoteToVerify {
 }
 
 /**
- * Checks that a key can only sign what its TPM made: restricted, signing, and bound to that TPM since it was made
- * there (fixedTPM, fixedParent, sensitiveDataOrigin), and not a decryption key.
- * Throws Tpm2Error BAD_AK naming what is wrong.
- */
-export function checkAttestationKey(publicArea: TPMT_PUBLIC): void {
-  const needed = ['restricted', 'sign', 'fixedTPM', 'fixedParent', 'sensitiveDataOrigin'] as const
-  const missing = needed.filter((bit) => (publicArea.objectAttributes & TPMA_OBJECT[bit]) === 0)
-  if (missing.length > 0) {
-    throw new Tpm2Error(
-      'BAD_AK',
-      `expected an attestation key with ${needed.join(', ')}; missing: ${missing.join(', ')}`,
-    )
-  }
-  if ((publicArea.objectAttributes & TPMA_OBJECT.decrypt) !== 0) {
-    throw new Tpm2Error('BAD_AK', 'expected an attestation key that only signs, found the attribute decrypt')
-  }
-}
-
-/**
  * Verifies a quote and returns what it says. The caller still compares `attested.pcrDigest` with the PCRs it expects
  * (pcrDigest()), and the clock with the last one it saw.
  *
- * Throws Tpm2Error, in this order: BAD_AK (the key may sign what no TPM made), MALFORMED (the signature),
- * BAD_SIGNATURE, BAD_MAGIC, BAD_TYPE, MALFORMED (the attestation, trailing bytes included), BAD_QUALIFYING_DATA,
- * PCR_SELECTION.
+ * Throws Tpm2Error, in this order: BAD_AK (the key may sign what no TPM made, or with a weak algorithm), MALFORMED (the
+ * signature), BAD_SIGNATURE, BAD_MAGIC, BAD_TYPE, MALFORMED (the attestation, trailing bytes included),
+ * BAD_QUALIFYING_DATA, PCR_SELECTION.
  */
 export function verifyQuote(quote: QuoteToVerify): Quote {
   checkAttestationKey(quote.akPublic)
+  signingAlgorithm(quote.akPublic)
   verifySignature(quote.akPublic, quote.attest, unmarshal(TPMT_SIGNATURE, quote.signature))
-  const attest = unmarshal(QUOTE, quote.attest)
+  const attest = readQuote(quote.akPublic, quote.attest)
   const { extraData, attested } = attest
   if (!equalBytes(extraData, quote.qualifyingData)) {
     throw new Tpm2Error(
@@ -69,4 +52,22 @@ export function verifyQuote(quote: QuoteToVerify): Quote {
     throw new Tpm2Error('PCR_SELECTION', `expected a quote of PCRs ${expected}, found ${found}`)
   }
   return attest
+}
+
+/**
+ * The quote in `attest`, whose signature by `akPublic` was verified. Its hashes must be the key's: that of the PCR
+ * digest the scheme's, that of the signer's name the name's.
+ * Throws Tpm2Error BAD_MAGIC, BAD_TYPE or MALFORMED.
+ */
+export function readQuote(akPublic: TPMT_PUBLIC, attest: Uint8Array): Quote {
+  const quote = unmarshal(QUOTE, attest)
+  const { hash } = signingAlgorithm(akPublic)
+  const { qualifiedSigner, attested } = quote
+  const nameAlg = ((qualifiedSigner[0] ?? 0) << 8) | (qualifiedSigner[1] ?? 0)
+  const named = nameAlg === akPublic.nameAlg && qualifiedSigner.length === 2 + digestSize(akPublic.nameAlg)
+  if (!named || attested.pcrDigest.length !== digestSize(hash)) {
+    const found = 'a signer’s name or a PCR digest of another hash'
+    throw new Tpm2Error('MALFORMED', `TPMS_ATTEST: expected the hashes of its key, found ${found}`)
+  }
+  return quote
 }

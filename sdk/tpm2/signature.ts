@@ -89,14 +89,23 @@ function verifyEcdsa(publicArea: EccPublic, data: Uint8Array, signature: EccSign
   return verify(hashName(signature.hash), data, { key, dsaEncoding: 'ieee-p1363' }, raw)
 }
 
-/** PSS salts of a TPM are as long as the digest, or as long as fits: the verifier accepts either (annex B.7). */
 function verifyRsa(publicArea: RsaPublic, data: Uint8Array, signature: RsaSignature): boolean {
   const key = publicKeyOf(publicArea)
-  const padding =
-    signature.sigAlg === TPM_ALG.RSAPSS ? constants.RSA_PKCS1_PSS_PADDING : constants.RSA_PKCS1_PADDING
-  const saltLength = constants.RSA_PSS_SALTLEN_AUTO
-  const options = signature.sigAlg === TPM_ALG.RSAPSS ? { key, padding, saltLength } : { key, padding }
-  return verify(hashName(signature.hash), data, options, signature.sig)
+  const goodWith = (options: object): boolean =>
+    verify(hashName(signature.hash), data, { key, ...options }, signature.sig)
+  if (signature.sigAlg === TPM_ALG.RSASSA) return goodWith({ padding: constants.RSA_PKCS1_PADDING })
+  const padding = constants.RSA_PKCS1_PSS_PADDING
+  return saltLengths(publicArea, signature.hash).some((saltLength) => goodWith({ padding, saltLength }))
+}
+
+/**
+ * PSS salts of a TPM are as long as the digest, as FIPS 186 has it, or as long as fits (annex B.7). No other is
+ * accepted: one without a salt is no TPM's.
+ */
+function saltLengths({ unique }: RsaPublic, hashAlg: number): number[] {
+  const digest = digestSize(hashAlg)
+  const greatest = unique.length - digest - 2
+  return [digest, greatest]
 }
 
 /**

@@ -1,6 +1,6 @@
 // Verification of quotes: the good one passes, each kind of bad one has its own code.
 
-import { constants, sign } from 'node:crypto'
+import { constants } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import {
   checkAttestationKey,
@@ -8,16 +8,29 @@ import {
   marshal,
   pcrDigest,
   type QuoteToVerify,
+  readPublicArea,
+  type RsaPublic,
   selectedPcrs,
   selectPcrs,
+  type SigningAlgorithm,
+  signingAlgorithm,
+  TPM2B_PUBLIC,
   TPM_ALG,
+  TPM_ECC,
   TPMA_OBJECT,
   Tpm2Error,
   type Tpm2ErrorCode,
-  TPMT_SIGNATURE,
+  TPMT_PUBLIC,
   verifyQuote,
 } from '../../../../sdk/tpm2/index.ts'
-import { AK_ATTRIBUTES, attestation, attestBytes, softwareAk, softwareRsaAk } from './software-key.ts'
+import {
+  AK_ATTRIBUTES,
+  attestation,
+  attestBytes,
+  type SoftwareAk,
+  softwareAk,
+  softwareRsaAk,
+} from './software-key.ts'
 
 const nonce = Uint8Array.from({ length: 32 }, (_, index) => 255 - index)
 const ak = softwareAk()
@@ -42,6 +55,18 @@ function codeOf(changed: QuoteToVerify): Tpm2ErrorCode | undefined {
     throw error
   }
 }
+
+const ecdsa = (bits: number, hash: number): SigningAlgorithm => ({
+  type: TPM_ALG.ECC,
+  bits,
+  scheme: TPM_ALG.ECDSA,
+  hash,
+})
+const rsa = (
+  scheme: typeof TPM_ALG.RSASSA | typeof TPM_ALG.RSAPSS,
+  bits: number,
+  hash: number,
+): SigningAlgorithm => ({ type: TPM_ALG.RSA, bits, scheme, hash })
 
 describe('quote verification', () => {
   it('[C-02 control] returns what a good quote says', () => {
@@ -114,18 +139,91 @@ describe('quote verification', () => {
     expect(codeOf({ ...quote(), akPublic: with_(AK_ATTRIBUTES | TPMA_OBJECT.decrypt) })).toBe('BAD_AK')
   })
 
-  it.each([
-    { name: 'RSASSA', scheme: TPM_ALG.RSASSA, padding: constants.RSA_PKCS1_PADDING },
-    { name: 'RSAPSS', scheme: TPM_ALG.RSAPSS, padding: constants.RSA_PKCS1_PSS_PADDING },
-  ])('verifies $name attestation keys, and refuses a changed signature', ({ scheme, padding }) => {
-    const { akPublic, privateKey } = softwareRsaAk(scheme)
+  const { RSASSA, RSAPSS, SHA1, SHA256, SHA384, SHA512 } = TPM_ALG
+  const { NIST_P256, NIST_P384, NIST_P521 } = TPM_ECC
+  const longest = constants.RSA_PSS_SALTLEN_MAX_SIGN
+
+  it.each<[string, () => SoftwareAk, SigningAlgorithm]>([
+    ['P-256', () => softwareAk(), ecdsa(256, SHA256)],
+    ['P-256, SHA-512', () => softwareAk(NIST_P256, SHA512), ecdsa(256, SHA512)],
+    ['P-384', () => softwareAk(NIST_P384, SHA384), ecdsa(384, SHA384)],
+    ['P-521', () => softwareAk(NIST_P521, SHA512), ecdsa(521, SHA512)],
+    ['RSASSA 2048', () => softwareRsaAk(RSASSA), rsa(RSASSA, 2048, SHA256)],
+    ['RSASSA 3072', () => softwareRsaAk(RSASSA, { bits: 3072, hashAlg: SHA384 }), rsa(RSASSA, 3072, SHA384)],
+    ['RSASSA 4096', () => softwareRsaAk(RSASSA, { bits: 4096, hashAlg: SHA512 }), rsa(RSASSA, 4096, SHA512)],
+    ['RSAPSS 2048', () => softwareRsaAk(RSAPSS), rsa(RSAPSS, 2048, SHA256)],
+    ['RSAPSS, SHA-512', () => softwareRsaAk(RSAPSS, { hashAlg: SHA512 }), rsa(RSAPSS, 2048, SHA512)],
+    ['RSAPSS, longest salt', () => softwareRsaAk(RSAPSS, { saltLength: longest }), rsa(RSAPSS, 2048, SHA256)],
+  ])('[C-02] verifies a quote by an attestation key of kind %s, and no changed one', (_, make, algorithm) => {
+    const { akPublic, sign } = make()
+    expect(signingAlgorithm(akPublic)).toEqual(algorithm)
     const attest = attestBytes(attestation(akPublic, nonce))
-    const sig = new Uint8Array(sign('sha256', attest, { key: privateKey, padding }))
-    const signature = (bytes: Uint8Array) =>
-      marshal(TPMT_SIGNATURE, { sigAlg: scheme, hash: TPM_ALG.SHA256, sig: bytes })
-    const rsa = { attest, signature: signature(sig), akPublic, qualifyingData: nonce, expectedSelection }
-    expect(codeOf(rsa)).toBeUndefined()
-    expect(codeOf({ ...rsa, signature: signature(sig.map((octet) => octet ^ 1)) })).toBe('BAD_SIGNATURE')
+    const good = { attest, signature: sign(attest), akPublic, qualifyingData: nonce, expectedSelection }
+    expect(codeOf(good)).toBeUndefined()
+    const signature = good.signature.map((octet, at) =>
+      at === good.signature.length - 1 ? octet ^ 1 : octet,
+    )
+    expect(codeOf({ ...good, signature })).toBe('BAD_SIGNATURE')
+    expect(codeOf({ ...good, akPublic: make().akPublic })).toBe('BAD_SIGNATURE')
+  })
+
+  it('[C-02] a PSS signature with a salt that no TPM makes is refused', () => {
+    for (const saltLength of [0, 20, 33]) {
+      const { akPublic, sign } = softwareRsaAk(RSAPSS, { saltLength })
+      const attest = attestBytes(attestation(akPublic, nonce))
+      const signed = { attest, signature: sign(attest), akPublic, qualifyingData: nonce, expectedSelection }
+      expect(codeOf(signed)).toBe('BAD_SIGNATURE')
+    }
+  })
+
+  it('[C-02] a weak or unusual attestation key is none', () => {
+    const rsaAk = softwareRsaAk(RSASSA).akPublic
+    const parameters = (change: Partial<RsaPublic['parameters']>) => ({
+      ...rsaAk,
+      parameters: { ...rsaAk.parameters, ...change },
+    })
+    const none = { scheme: TPM_ALG.NULL } as const
+    const weak: [TPMT_PUBLIC, RegExp][] = [
+      [softwareAk(NIST_P256, SHA1).akPublic, /the hash of its scheme, found TPM_ALG_ID 0x4$/],
+      [{ ...ak.akPublic, nameAlg: SHA1 }, /the hash of its name, found TPM_ALG_ID 0x4$/],
+      [parameters({ scheme: { scheme: RSASSA, hashAlg: SHA1 } }), /the hash of its scheme/],
+      [parameters({ scheme: none }), /scheme RSASSA or RSAPSS, found TPM_ALG_ID 0x10$/],
+      [{ ...ak.akPublic, parameters: { ...ak.akPublic.parameters, scheme: none } }, /scheme ECDSA/],
+      [softwareRsaAk(RSASSA, { bits: 1024 }).akPublic, /of 2048 bits or more, found 1024/],
+      [parameters({ keyBits: 3072 }), /a modulus of 3072 bits/],
+      [parameters({ exponent: 3 }), /the exponent 65537/],
+    ]
+    for (const [akPublic, why] of weak) {
+      expect(() => signingAlgorithm(akPublic)).toThrow(why)
+      expect(codeOf({ ...quote(), akPublic })).toBe('BAD_AK')
+    }
+    expect(() => signingAlgorithm(parameters({ exponent: 65537 }))).not.toThrow()
+  })
+
+  it('[C-02] the hashes in a quote are those of its key', () => {
+    const { attested, ...rest } = attestation(ak.akPublic, nonce)
+    const others = [
+      { ...rest, attested: { ...attested, pcrDigest: new Uint8Array(48) } },
+      { ...rest, attested, qualifiedSigner: Uint8Array.of(0, SHA384, ...new Uint8Array(48)) },
+      { ...rest, attested, qualifiedSigner: rest.qualifiedSigner.slice(0, -1) },
+      { ...rest, attested, qualifiedSigner: new Uint8Array(0) },
+    ]
+    for (const other of others) expect(codeOf(quote(attestBytes(other)))).toBe('MALFORMED')
+  })
+})
+
+describe('public areas', () => {
+  it('are read as TPM2B_PUBLIC and as TPMT_PUBLIC, whole', () => {
+    for (const area of [ak.akPublic, softwareRsaAk(TPM_ALG.RSASSA).akPublic]) {
+      const [bare, file] = [marshal(TPMT_PUBLIC, area), marshal(TPM2B_PUBLIC, area)]
+      expect(readPublicArea(bare)).toEqual(area)
+      expect(readPublicArea(file)).toEqual(area)
+      for (const bytes of [bare, file]) {
+        expect(() => readPublicArea(Uint8Array.from([...bytes, 0]))).toThrow(Tpm2Error)
+        expect(() => readPublicArea(bytes.slice(0, -1))).toThrow(Tpm2Error)
+      }
+    }
+    expect(() => readPublicArea(new Uint8Array(0))).toThrow(Tpm2Error)
   })
 })
 

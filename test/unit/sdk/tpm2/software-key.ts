@@ -1,7 +1,8 @@
-// An attestation key and an EK made in software, so that the tests sign and agree without a device.
+// Attestation keys of every kind and an EK made in software, so that the tests sign and agree without a device.
 
-import { createECDH, createPrivateKey, generateKeyPairSync, sign } from 'node:crypto'
+import { constants, createECDH, generateKeyPairSync, sign } from 'node:crypto'
 import {
+  digestSize,
   type EccPublic,
   leftPad,
   marshal,
@@ -69,8 +70,35 @@ export function softwareEk(): { ekPublic: EccPublic; agree: (point: TPMS_ECC_POI
   return { ekPublic, agree }
 }
 
-export function softwareAk(): { akPublic: EccPublic; sign: (attest: Uint8Array) => Uint8Array } {
-  const { point, scalar } = keyPair()
+/** An attestation key with its private half: signs as its TPM would. */
+export interface SoftwareAk<P extends EccPublic | RsaPublic = EccPublic | RsaPublic> {
+  readonly akPublic: P
+  /** TPMT_SIGNATURE over the bytes */
+  readonly sign: (attest: Uint8Array) => Uint8Array
+}
+
+const HASHES = new Map<number, string>([
+  [TPM_ALG.SHA1, 'sha1'],
+  [TPM_ALG.SHA256, 'sha256'],
+  [TPM_ALG.SHA384, 'sha384'],
+  [TPM_ALG.SHA512, 'sha512'],
+])
+const CURVES = new Map<number, string>([
+  [TPM_ECC.NIST_P256, 'P-256'],
+  [TPM_ECC.NIST_P384, 'P-384'],
+  [TPM_ECC.NIST_P521, 'P-521'],
+])
+
+const bytesOf = (field: string | undefined): Uint8Array =>
+  new Uint8Array(Buffer.from(field ?? '', 'base64url'))
+
+/** ECDSA; P-256 with SHA-256 unless another curve (TPM_ECC) and hash (TPM_ALG) are given. */
+export function softwareAk(
+  curveID: number = TPM_ECC.NIST_P256,
+  hashAlg: number = TPM_ALG.SHA256,
+): SoftwareAk<EccPublic> {
+  const { privateKey: key, publicKey } = generateKeyPairSync('ec', { namedCurve: CURVES.get(curveID) ?? '' })
+  const { x, y } = publicKey.export({ format: 'jwk' })
   const akPublic: EccPublic = {
     type: TPM_ALG.ECC,
     nameAlg: TPM_ALG.SHA256,
@@ -78,37 +106,42 @@ export function softwareAk(): { akPublic: EccPublic; sign: (attest: Uint8Array) 
     authPolicy: new Uint8Array(0),
     parameters: {
       symmetric: { algorithm: TPM_ALG.NULL },
-      scheme: { scheme: TPM_ALG.ECDSA, hashAlg: TPM_ALG.SHA256 },
-      curveID: TPM_ECC.NIST_P256,
+      scheme: { scheme: TPM_ALG.ECDSA, hashAlg },
+      curveID,
       kdf: { scheme: TPM_ALG.NULL },
     },
-    unique: point,
+    unique: { x: bytesOf(x), y: bytesOf(y) },
   }
-  const [d, x, y] = [scalar, point.x, point.y].map((part) => Buffer.from(part).toString('base64url'))
-  const key = createPrivateKey({
-    key: { kty: 'EC', crv: 'P-256', d: d ?? '', x: x ?? '', y: y ?? '' },
-    format: 'jwk',
-  })
   return {
     akPublic,
     sign: (attest) => {
-      const raw = new Uint8Array(sign('sha256', attest, { key, dsaEncoding: 'ieee-p1363' }))
+      const options = { key, dsaEncoding: 'ieee-p1363' } as const
+      const raw = new Uint8Array(sign(HASHES.get(hashAlg), attest, options))
       return marshal(TPMT_SIGNATURE, {
         sigAlg: TPM_ALG.ECDSA,
-        hash: TPM_ALG.SHA256,
-        signatureR: raw.slice(0, 32),
-        signatureS: raw.slice(32),
+        hash: hashAlg,
+        signatureR: raw.slice(0, raw.length / 2),
+        signatureS: raw.slice(raw.length / 2),
       })
     },
   }
 }
 
-export function softwareRsaAk(scheme: typeof TPM_ALG.RSASSA | typeof TPM_ALG.RSAPSS): {
-  akPublic: RsaPublic
-  privateKey: ReturnType<typeof createPrivateKey>
-} {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
-  const modulus = publicKey.export({ format: 'jwk' }).n ?? ''
+interface RsaAkOptions {
+  readonly bits?: number
+  /** TPM_ALG */
+  readonly hashAlg?: number
+  /** bytes, or one of node's names for lengths */
+  readonly saltLength?: number
+}
+
+/** RSA 2048 with SHA-256 and, for RSAPSS, a salt as long as the digest, unless others are given. */
+export function softwareRsaAk(
+  scheme: typeof TPM_ALG.RSASSA | typeof TPM_ALG.RSAPSS,
+  options: RsaAkOptions = {},
+): SoftwareAk<RsaPublic> {
+  const { bits = 2048, hashAlg = TPM_ALG.SHA256, saltLength = constants.RSA_PSS_SALTLEN_DIGEST } = options
+  const { privateKey: key, publicKey } = generateKeyPairSync('rsa', { modulusLength: bits })
   const akPublic: RsaPublic = {
     type: TPM_ALG.RSA,
     nameAlg: TPM_ALG.SHA256,
@@ -116,16 +149,29 @@ export function softwareRsaAk(scheme: typeof TPM_ALG.RSASSA | typeof TPM_ALG.RSA
     authPolicy: new Uint8Array(0),
     parameters: {
       symmetric: { algorithm: TPM_ALG.NULL },
-      scheme: { scheme, hashAlg: TPM_ALG.SHA256 },
-      keyBits: 2048,
+      scheme: { scheme, hashAlg },
+      keyBits: bits,
       exponent: 0,
     },
-    unique: new Uint8Array(Buffer.from(modulus, 'base64url')),
+    unique: bytesOf(publicKey.export({ format: 'jwk' }).n),
   }
-  return { akPublic, privateKey }
+  const signing =
+    scheme === TPM_ALG.RSAPSS
+      ? { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength }
+      : { key, padding: constants.RSA_PKCS1_PADDING }
+  return {
+    akPublic,
+    sign: (attest) => {
+      const sig = new Uint8Array(sign(HASHES.get(hashAlg), attest, signing))
+      return marshal(TPMT_SIGNATURE, { sigAlg: scheme, hash: hashAlg, sig })
+    },
+  }
 }
 
+/** A quote of PCRs 0, 4 and 7 of SHA-256, whatever they hold. */
 export function attestation(akPublic: EccPublic | RsaPublic, extraData: Uint8Array): Quote {
+  const { scheme } = akPublic.parameters
+  const hashAlg = 'hashAlg' in scheme ? scheme.hashAlg : TPM_ALG.SHA256
   return {
     magic: TPM_GENERATED_VALUE,
     type: TPM_ST.ATTEST_QUOTE,
@@ -135,7 +181,7 @@ export function attestation(akPublic: EccPublic | RsaPublic, extraData: Uint8Arr
     firmwareVersion: 0x2024n,
     attested: {
       pcrSelect: [selectPcrs(TPM_ALG.SHA256, [0, 4, 7])],
-      pcrDigest: new Uint8Array(32).fill(9),
+      pcrDigest: new Uint8Array(digestSize(hashAlg)).fill(9),
     },
   }
 }
