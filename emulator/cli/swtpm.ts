@@ -3,12 +3,11 @@
 // without being changed. What it understands is in emulator/tpm-server.
 
 import { type OpenedTpm, runSwtpm, type StatePlace } from '../tpm-server/index.ts'
-import { lockFolder } from './tpm/folder-lock.ts'
-import { listStates, openTpm, SERVED_RSA_KEY_SIZES } from './tpm/served-tpm.ts'
+import { listStates, lockPlace, openTpm, SERVED_RSA_KEY_SIZES } from './tpm/served-tpm.ts'
 
-/** Opens a TPM whose folder nobody else works with meanwhile. */
+/** Opens a TPM whose state nobody else works with meanwhile. */
 async function openLocked(place: StatePlace | null): Promise<OpenedTpm> {
-  const unlock = place?.kind === 'folder' ? await lockFolder(place.path, 0) : () => undefined
+  const unlock = place === null ? () => undefined : await lockPlace(place, 0)
   return { ...openTpm(place), close: unlock }
 }
 

@@ -17,6 +17,7 @@ import {
   type TpmPort,
 } from '../../tpm-server/index.ts'
 import { TPM_SPEC } from '../../../sdk/tpm2/index.ts'
+import { lockState } from './state-lock.ts'
 
 /** RSA key sizes that tools may ask for, in bits. */
 export const SERVED_RSA_KEY_SIZES: readonly number[] = RSA_KEY_BITS.filter((bits) => bits >= 2048)
@@ -90,6 +91,11 @@ function loadState(tpm: Tpm, kind: StateKind, bytes: Uint8Array): void {
 function storeAt(place: StatePlace): FileTpmStore {
   const { kind, path, mode } = place
   return kind === 'folder' ? FileTpmStore.inFolder(path, mode) : new FileTpmStore(path, mode)
+}
+
+/** Keeps every other process from the TPM of a place, however that one names the place; see lockState(). */
+export function lockPlace(place: StatePlace, patience?: number): Promise<() => void> {
+  return lockState(storeAt(place).path('permanent'), patience)
 }
 
 /** Opens the TPM of a place, off; null is a TPM without storage. */

@@ -14,9 +14,8 @@ import {
 } from '../../../sdk/tpm2/index.ts'
 import { type Tpm } from '../../platform/tpm/index.ts'
 import { CommandFailure, EXIT } from '../output.ts'
-import { lockFolder } from './folder-lock.ts'
 import { type AnswerLength, Line, type LineAddress, LineError } from './line.ts'
-import { openTpm } from './served-tpm.ts'
+import { lockPlace, openTpm } from './served-tpm.ts'
 import { type Tcti, tctiText } from './tcti.ts'
 
 /** A way to a TPM that is to be closed. */
@@ -162,9 +161,10 @@ export async function openFolder(
   folder: string,
   { locality, startup }: { readonly locality: number; readonly startup: boolean },
 ): Promise<OpenTransport> {
-  const unlock = await lockFolder(folder)
+  const place = { kind: 'folder', path: folder, mode: 0o600 } as const
+  const unlock = await lockPlace(place)
   try {
-    const { tpm } = openTpm({ kind: 'folder', path: folder, mode: 0o600 })
+    const { tpm } = openTpm(place)
     tpm.powerOn()
     if (startup) start(folder, (command) => tpm.execute(command))
     return {

@@ -7,13 +7,13 @@ import {
   closeOnSignals,
   formatAddress,
   serveTpm,
+  type StatePlace,
   type TpmProtocol,
   type TpmServer,
 } from '../../../tpm-server/index.ts'
 import { Output } from '../../output.ts'
-import { lockFolder } from '../../tpm/folder-lock.ts'
 import { manufacture } from '../../tpm/manufacture.ts'
-import { openTpm } from '../../tpm/served-tpm.ts'
+import { lockPlace, openTpm } from '../../tpm/served-tpm.ts'
 
 interface ServeFlags {
   readonly protocol: TpmProtocol
@@ -74,16 +74,20 @@ function hexBytes(text: string): Uint8Array {
 
 async function serve(flags: ServeFlags): Promise<void> {
   const out = new Output({ json: flags.json === true })
-  const unlock = flags.state === undefined ? () => undefined : await lockFolder(flags.state, 0)
+  const place = flags.state === undefined ? null : { kind: 'folder' as const, path: flags.state, mode: 0o600 }
+  const unlock = place === null ? () => undefined : await lockPlace(place, 0)
   try {
-    await serveUntilStopped(flags, out)
+    await serveUntilStopped(flags, place, out)
   } finally {
     unlock()
   }
 }
 
-async function serveUntilStopped(flags: ServeFlags, out: Output): Promise<void> {
-  const { port, tpm } = openServed(flags)
+async function serveUntilStopped(flags: ServeFlags, place: StatePlace | null, out: Output): Promise<void> {
+  const { port, tpm } = openTpm(place, {
+    limits: flags.hardwareSlots === true ? HARDWARE_LIMITS : DEFAULT_LIMITS,
+    ...(flags.seed === undefined ? {} : { seed: flags.seed }),
+  })
   if (flags.ekCertificates !== undefined) await manufacture(tpm, flags.ekCertificates)
   // A client of the swtpm protocol expects a TPM with power; with mssim each client turns it on first.
   if (flags.protocol === 'swtpm' || flags.startup === true) tpm.powerOn()
@@ -103,14 +107,6 @@ async function serveUntilStopped(flags: ServeFlags, out: Output): Promise<void> 
     out.dim('stop it with Ctrl-C'),
   ])
   await server.closed
-}
-
-function openServed(flags: ServeFlags): ReturnType<typeof openTpm> {
-  const place = flags.state === undefined ? null : { kind: 'folder' as const, path: flags.state, mode: 0o600 }
-  return openTpm(place, {
-    limits: flags.hardwareSlots === true ? HARDWARE_LIMITS : DEFAULT_LIMITS,
-    ...(flags.seed === undefined ? {} : { seed: flags.seed }),
-  })
 }
 
 function addresses(flags: ServeFlags, server: TpmServer) {

@@ -39,7 +39,7 @@ const DIGEST_BYTES = 32
 /**
  * Keeps the permanent state in a file, and the volatile one beside it. One process at a time: it locks nothing, and of
  * two processes on one file each overwrites what the other stored, counted failures of authorization included. Whoever
- * opens a store that others may open too keeps them out before, as the commands do with a lock in the folder.
+ * opens a store that others may open too keeps them out before, as the commands do with a lock beside the file.
  */
 export class FileTpmStore implements TpmStore {
   readonly #path: string
