@@ -105,7 +105,7 @@ export class SwtpmState {
   bufferSizes(wanted: number): readonly [number, number, number] {
     if (wanted > 0) {
       this.#bufferSize = Math.min(Math.max(wanted, smallestBuffer), largestBuffer)
-      this.tpm.setBufferSize?.(this.#bufferSize)
+      this.tpm.setBufferSize(this.#bufferSize)
     }
     return [this.#bufferSize, smallestBuffer, largestBuffer]
   }

@@ -51,6 +51,6 @@ export interface TpmPort {
   flush(): void
 
   /** Largest command and response in bytes from now on; called only while the power is off. */
-  setBufferSize?(bytes: number): void
+  setBufferSize(bytes: number): void
   readonly information?: TpmInformation
 }

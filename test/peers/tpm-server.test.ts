@@ -1,5 +1,5 @@
 // The servers beside swtpm itself: the same bytes go to both and the replies are compared; swtpm's own control tool and
-// tpm2-tools are clients of ours; and both programs are given the same command lines. The TPM behind ours is a toy, so
+// tpm2-tools are clients of ours; and both programs are given the same command lines. The TPM behind ours is a toy where
 // what is compared is what the protocol decides, not what a TPM computes.
 
 import { spawn, spawnSync } from 'node:child_process'
@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { TestContext } from 'vitest'
+import { openTpm } from '../../emulator/cli/tpm/served-tpm.ts'
 import { runSwtpm } from '../../emulator/tpm-server/index.ts'
 import type { Listen } from '../../emulator/tpm-server/index.ts'
 import { bytes, Client } from '../integration/tpm-server/client.ts'
@@ -137,6 +138,28 @@ describe('beside swtpm', () => {
       expect(await ask(address, request, count), name).toBe(expected)
     }
     expect(await ours.server.closed).toBe('shutdown')
+  })
+
+  it('the buffer size is what the TPM reports and keeps to, ours as theirs', async () => {
+    const theirs = await startSwtpm()
+    const { data, control } = (await served('swtpm', { port: openTpm(null).port })).server.addresses
+    if (data === null || control === null) throw new Error('expected both addresses')
+    /** GetCapability: TPM_PT_MAX_COMMAND_SIZE and TPM_PT_MAX_RESPONSE_SIZE. */
+    const limits = bytes('8001', 22, 0x17a, 6, 0x11e, 2)
+    const sized = (size: number): Buffer => bytes('8001', size, 0x17b, Buffer.alloc(size - 10))
+    for (const size of [3000, 2808, 1, 1_000_000]) {
+      const said = async (at: { readonly data: Listen; readonly control: Listen }): Promise<string[]> => [
+        await ask(at.control, bytes(0xe), 4),
+        await ask(at.control, bytes(0x11, size), 16),
+        await ask(at.control, bytes(2, 0), 4),
+        await ask(at.data, startupClear, 10),
+        await ask(at.data, limits, 35),
+        await ask(at.data, sized(Math.min(Math.max(size, 2808), 4096)), 10),
+        await ask(at.data, sized(Math.min(Math.max(size, 2808), 4096) + 1), 10),
+      ]
+      const ours = await said({ data, control })
+      expect(ours, String(size)).toEqual(await said(theirs))
+    }
   })
 
   it('the capabilities are those of a later version, less the one that needs descriptors', async () => {

@@ -78,6 +78,9 @@ function tpmPort(tpm: Tpm): TpmPort {
       loadState(tpm, kind, bytes)
     },
     flush: () => undefined,
+    setBufferSize: (bytes) => {
+      tpm.setBufferSize(bytes)
+    },
     information: INFORMATION,
   }
 }

@@ -41,15 +41,31 @@ export interface Limits {
   readonly loadedSessions: number
   /** sessions that are loaded or saved */
   readonly activeSessions: number
+  /** bytes of a command and of a response; see Tpm.setBufferSize() */
+  readonly bufferSize: number
 }
+
+/** A command or response, in bytes: as large as in the reference code, and down to the least that libtpms takes. */
+export const MAX_BUFFER_SIZE = 4096
+export const MIN_BUFFER_SIZE = 2808
 
 /**
  * What a new TPM offers: enough that clients need no resource manager. Clients that flush nothing, as tpm2-tools do, have
  * some hundred objects loaded at the end of a day's work.
  */
-export const DEFAULT_LIMITS: Limits = { transientObjects: 512, loadedSessions: 64, activeSessions: 256 }
+export const DEFAULT_LIMITS: Limits = {
+  transientObjects: 512,
+  loadedSessions: 64,
+  activeSessions: 256,
+  bufferSize: MAX_BUFFER_SIZE,
+}
 /** What hardware of the PC Client profile offers at least. */
-export const HARDWARE_LIMITS: Limits = { transientObjects: 3, loadedSessions: 3, activeSessions: 64 }
+export const HARDWARE_LIMITS: Limits = {
+  transientObjects: 3,
+  loadedSessions: 3,
+  activeSessions: 64,
+  bufferSize: MAX_BUFFER_SIZE,
+}
 
 /** Objects at persistent handles. */
 export const MAX_PERSISTENT_OBJECTS = 64
@@ -63,8 +79,6 @@ export const MAX_NV_BUFFER_SIZE = 1024
 export const MAX_DIGEST_BUFFER = 1024
 /** A saved session may be this many saved contexts old. */
 export const CONTEXT_GAP_MAX = 0xffff
-/** A command or response, in bytes. */
-export const MAX_COMMAND_SIZE = 4096
 /** Commits (TPM2_Commit, TPM2_EC_Ephemeral) that can be open at a time: TPM_PT_SPLIT_MAX. */
 export const MAX_COMMITS = 128
 /** Sessions of one command (Part 2, 6.12). */

@@ -11,7 +11,7 @@ import { allocatedBanks, dynamicReset, measureAtReset } from './entities/pcr.ts'
 import { TpmError } from './errors.ts'
 import { type EntropySource, fixedEntropy, systemEntropy } from './keys/index.ts'
 import { ResumableHash } from './keys/resumable-hash.ts'
-import { DEFAULT_LIMITS, type Limits } from './profile.ts'
+import { DEFAULT_LIMITS, type Limits, MAX_BUFFER_SIZE, MIN_BUFFER_SIZE } from './profile.ts'
 import { type Milliseconds, monotonic, TpmClock } from './state/clock.ts'
 import { readState } from './state/codecs.ts'
 import { newPermanentState, PERMANENT_STATE } from './state/permanent.ts'
@@ -54,6 +54,7 @@ export class Tpm {
   readonly #store: TpmStore
   readonly #options: TpmOptions
   readonly #entropy: EntropySource
+  #limits: Limits
   readonly #platform: PlatformInputs = { physicalPresence: false, nvAvailable: true, cancel: false }
   #state: TpmState | undefined
   /** hashes of a D-RTM or H-CRTM sequence that is under way, and the PCR that it ends in */
@@ -62,6 +63,7 @@ export class Tpm {
   constructor(options: TpmOptions = {}) {
     this.#options = options
     this.#store = options.store ?? new MemoryTpmStore()
+    this.#limits = options.limits ?? DEFAULT_LIMITS
     this.#entropy = options.entropy ?? systemEntropy()
   }
 
@@ -83,7 +85,7 @@ export class Tpm {
       volatile: newVolatileState(this.#entropy.next),
       clock,
       random: this.#entropy,
-      limits: this.#options.limits ?? DEFAULT_LIMITS,
+      limits: this.#limits,
       platform: this.#platform,
       locality: 0,
       earlyMeasurement: undefined,
@@ -113,6 +115,20 @@ export class Tpm {
   execute(command: Uint8Array, locality = 0): Uint8Array {
     if (this.#state === undefined) return new Uint8Array(0)
     return this.faults.apply(command, this, () => this.#execute(plainView(command), locality))
+  }
+
+  /**
+   * How many bytes a command and a response may have from the next powerOn() on: as many as the interface in front of
+   * the TPM holds, 2808 to 4096. Throws Error while powered, RangeError for another size; then nothing changes.
+   */
+  setBufferSize(bytes: number): void {
+    if (this.#state !== undefined)
+      throw new Error('expected a TPM without power to set the buffer size of, found it on')
+    if (!Number.isInteger(bytes) || bytes < MIN_BUFFER_SIZE || bytes > MAX_BUFFER_SIZE) {
+      const sizes = `${String(MIN_BUFFER_SIZE)} to ${String(MAX_BUFFER_SIZE)}`
+      throw new RangeError(`expected a buffer size of ${sizes} bytes, found ${String(bytes)}`)
+    }
+    this.#limits = { ...this.#limits, bufferSize: bytes }
   }
 
   setPhysicalPresence(on: boolean): void {

@@ -107,6 +107,10 @@ export class ToyTpm implements TpmPort {
     this.calls.push('flush')
   }
 
+  setBufferSize(bytes: number): void {
+    this.calls.push(`setBufferSize ${String(bytes)}`)
+  }
+
   #startup(): Uint8Array {
     if (this.started) return response(initialize)
     this.started = true

@@ -55,7 +55,7 @@ const AFTER_SHUTDOWN: ReadonlySet<number> = new Set([
 
 /** Executes one command. Throws TpmError with the whole response code. */
 export function executeCommand(tpm: TpmState, registry: Registry, command: Uint8Array): Uint8Array {
-  const header = readHeader(command)
+  const header = readHeader(command, tpm.limits.bufferSize)
   if (tpm.volatile.failed && !IN_FAILURE_MODE.has(header.code)) {
     throw new TpmError(
       TPM_RC.FAILURE,

@@ -3,7 +3,6 @@
 
 import { type AnyCommand, handleCode, Reader, TPM_RC, TPM_ST, Writer } from '../../../../sdk/tpm2/index.ts'
 import { TpmError } from '../errors.ts'
-import { MAX_COMMAND_SIZE } from '../profile.ts'
 
 const HEADER_BYTES = 10
 /** The smallest authorization area: one password session without a password. */
@@ -17,8 +16,8 @@ export interface Header {
   readonly body: Uint8Array
 }
 
-/** Reads the header. Throws TpmError BAD_TAG or COMMAND_SIZE (Part 3, 5.2). */
-export function readHeader(command: Uint8Array): Header {
+/** Reads the header of a command of at most `most` bytes. Throws TpmError BAD_TAG or COMMAND_SIZE (Part 3, 5.2). */
+export function readHeader(command: Uint8Array, most: number): Header {
   if (command.length < HEADER_BYTES) {
     throw new TpmError(TPM_RC.COMMAND_SIZE, `expected at least 10 bytes, found ${String(command.length)}`)
   }
@@ -29,9 +28,9 @@ export function readHeader(command: Uint8Array): Header {
     throw new TpmError(TPM_RC.BAD_TAG, found)
   }
   const size = view.getUint32(2)
-  if (size !== command.length || size > MAX_COMMAND_SIZE) {
-    const found = `expected commandSize to be the command's ${String(command.length)} bytes, found ${String(size)}`
-    throw new TpmError(TPM_RC.COMMAND_SIZE, found)
+  if (size !== command.length || size > most) {
+    const expected = `the command's ${String(command.length)} bytes and at most ${String(most)}`
+    throw new TpmError(TPM_RC.COMMAND_SIZE, `expected commandSize to be ${expected}, found ${String(size)}`)
   }
   return { tag, code: view.getUint32(6), body: command.subarray(HEADER_BYTES) }
 }

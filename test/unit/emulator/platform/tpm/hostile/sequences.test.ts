@@ -5,7 +5,7 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { IMPLEMENTED } from '../../../../../../emulator/platform/tpm/commands/index.ts'
-import { type Limits, MemoryTpmStore, Tpm } from '../../../../../../emulator/platform/tpm/index.ts'
+import { DEFAULT_LIMITS, type Limits, MemoryTpmStore, Tpm } from '../../../../../../emulator/platform/tpm/index.ts'
 import { readState } from '../../../../../../emulator/platform/tpm/state/codecs.ts'
 import { SNAPSHOT } from '../../../../../../emulator/platform/tpm/state/volatile.ts'
 import {
@@ -30,7 +30,7 @@ import { SCENES } from './scenes.ts'
 /** More walks, or others, from the environment: for a longer search than each test run makes. */
 const RUNS = Number(process.env['HOSTILE_RUNS'] ?? '30')
 const SEED = Number(process.env['HOSTILE_SEED'] ?? '3')
-const LIMITS: Limits = { transientObjects: 4, loadedSessions: 4, activeSessions: 6 }
+const LIMITS: Limits = { ...DEFAULT_LIMITS, transientObjects: 4, loadedSessions: 4, activeSessions: 6 }
 /** Handles of what the scenes make, and of what is always there. */
 const HANDLES: readonly number[] = [
   ...[TPM_RH.OWNER, TPM_RH.ENDORSEMENT, TPM_RH.PLATFORM, TPM_RH.LOCKOUT, TPM_RH.NULL, TPM_RH.PLATFORM_NV],
