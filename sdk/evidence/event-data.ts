@@ -299,16 +299,19 @@ const DATA_IS_MEASURED: readonly number[] = [
 ]
 
 /**
- * Whether an event's digest covers its data: true when it is the hash of the data (or of a variable's value alone, as
- * some firmware does); false when it should be and is not, so that the data explain nothing; undefined when the digest
- * is of something else by design, or no bank is known here.
+ * Whether an event's digests cover its data: true when each is the hash of the data (or of a variable's value alone, as
+ * some firmware does); false when they should be and are not, so that the data explain nothing; undefined when the digest
+ * is of something else by design, or no bank is known here. Every bank counts: a quote proves those that it quotes only.
  */
-export function digestCoversData(event: PcrEvent): boolean | undefined {
-  const found = [...event.digests].find(([bank]) => isHash(bank))
-  if (found === undefined || event.eventType === EV.NO_ACTION) return undefined
-  const [bank, digest] = found
+export function digestCoversData(
+  event: Pick<PcrEvent, 'eventType' | 'digests' | 'data'>,
+): boolean | undefined {
+  const digests = [...event.digests].filter(([bank]) => isHash(bank))
+  if (digests.length === 0 || event.eventType === EV.NO_ACTION) return undefined
   const details = decodeEvent(event)
   const candidates = [event.data, ...(details.kind === 'variable' ? [details.data] : [])]
-  if (candidates.some((bytes) => equalBytes(hash(bank, bytes), digest))) return true
+  const covered = (bytes: Uint8Array) =>
+    digests.every(([bank, digest]) => equalBytes(hash(bank, bytes), digest))
+  if (candidates.some(covered)) return true
   return DATA_IS_MEASURED.includes(event.eventType) ? false : undefined
 }

@@ -150,8 +150,7 @@ function parseSpecId(data: Uint8Array): Pick<EventLog, 'algorithms' | 'vendorInf
   if (SIGNATURE.some((octet, index) => signature[index] !== octet)) {
     refuse('expected the signature "Spec ID Event03" of a crypto-agile log, found another')
   }
-  reader.uint32('platformClass')
-  reader.bytes(4, 'version, errata and uintnSize')
+  parseVersion(reader, refuse)
   const count = reader.uint32('numberOfAlgorithms')
   if (count < 1 || count > MAX_ALGORITHMS) {
     refuse(`expected 1 to ${String(MAX_ALGORITHMS)} algorithms, found ${String(count)}`)
@@ -164,6 +163,22 @@ function parseSpecId(data: Uint8Array): Pick<EventLog, 'algorithms' | 'vendorInf
   if (reader.remaining > 0)
     refuse(`expected the end of the Spec ID event, found ${String(reader.remaining)} bytes`)
   return { algorithms, vendorInfo }
+}
+
+/** platformClass: 0 client, 1 server. uintnSize: 1 for 32 bits, 2 for 64. The errata tell nothing about the format. */
+function parseVersion(reader: LittleEndianReader, refuse: (message: string) => never): void {
+  const platformClass = reader.uint32('platformClass')
+  const minor = reader.uint8('specVersionMinor')
+  const major = reader.uint8('specVersionMajor')
+  reader.uint8('specErrata')
+  const uintnSize = reader.uint8('uintnSize')
+  if (major !== 2 || minor !== 0) {
+    refuse(`expected a log of specification version 2.0, found ${String(major)}.${String(minor)}`)
+  }
+  if (platformClass > 1 || (uintnSize !== 1 && uintnSize !== 2)) {
+    const found = `${String(platformClass)} and ${String(uintnSize)}`
+    refuse(`expected platformClass 0 or 1 and uintnSize 1 or 2, found ${found}`)
+  }
 }
 
 function parseAlgorithm(reader: LittleEndianReader, refuse: (message: string) => never): LogAlgorithm {

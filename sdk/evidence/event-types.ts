@@ -36,9 +36,16 @@ export const EV = {
   EFI_VARIABLE_AUTHORITY: 0x800000e0,
   EFI_SPDM_FIRMWARE_BLOB: 0x800000e1,
   EFI_SPDM_FIRMWARE_CONFIG: 0x800000e2,
+  EFI_SPDM_DEVICE_POLICY: 0x800000e3,
+  EFI_SPDM_DEVICE_AUTHORITY: 0x800000e4,
 } as const
 
 const NAMES = new Map<number, string>(Object.entries(EV).map(([name, type]) => [type, `EV_${name}`]))
+
+/** Whether TCG's firmware profile names the type. */
+export function isKnownEventType(eventType: number): boolean {
+  return NAMES.has(eventType)
+}
 
 /** TCG's name of an event type, or its number in hexadecimal. */
 export function eventTypeName(eventType: number): string {

@@ -162,26 +162,9 @@ class LogReader {
 /**
  * Reads a log of either TCG format with the tolerance that looking at real ones needs: padding behind the last event,
  * events without a digest of each bank, digests in events that measure nothing. `notes` say what was tolerated.
- * Not for appraisal: verifiers take parseEventLog(). Throws EvidenceError LOG_MALFORMED with the event's number.
+ * Not for appraisal: verifiers take parseEventLog(), and this for the format of TCG 1.2 only, which replay has to prove
+ * just as well. Throws EvidenceError LOG_MALFORMED with the event's number.
  */
 export function readFirmwareLog(bytes: Uint8Array): FirmwareLog {
   return new LogReader(bytes).read()
 }
-
-/** The name of a bank as tools write it: "sha256"; its number for one that is not computed here. */
-export function bankName(bank: number): string {
-  const name = BANK_NAMES.get(bank)
-  return name ?? `0x${bank.toString(16).padStart(4, '0')}`
-}
-
-/** The bank (TPM_ALG) of that name, or undefined. */
-export function bankOf(name: string): number | undefined {
-  return [...BANK_NAMES].find(([, known]) => known === name)?.[0]
-}
-
-const BANK_NAMES = new Map<number, string>([
-  [TPM_ALG.SHA1, 'sha1'],
-  [TPM_ALG.SHA256, 'sha256'],
-  [TPM_ALG.SHA384, 'sha384'],
-  [TPM_ALG.SHA512, 'sha512'],
-])

@@ -35,7 +35,8 @@ export {
   type VariableData,
 } from './efi-data.ts'
 export { eventText } from './event-text.ts'
-export { bankName, bankOf, type FirmwareLog, readFirmwareLog } from './firmware-log.ts'
+export { eventProblem } from './event-check.ts'
+export { type FirmwareLog, readFirmwareLog } from './firmware-log.ts'
 export { diffEventLogs, type EventDifference, type LogComparison, type PcrComparison } from './log-diff.ts'
 export { type DifferenceKind, pcrPurpose } from './log-meaning.ts'
 export {
@@ -62,6 +63,7 @@ export {
   signLaunchReport,
   verifyLaunchReport,
 } from './launch-report.ts'
+export { bankName, bankOf, pcrText, selectionsText } from './pcr-names.ts'
 export { replay, replayBanks } from './replay.ts'
 export { makeShareStatement, type ShareStatement, verifyShareStatement } from './share-statement.ts'
 export { readSevFirmware, type SectionType, type SevFirmware, type SnpSection } from './snp/firmware.ts'

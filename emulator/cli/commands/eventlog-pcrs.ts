@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { InvalidArgumentError } from 'commander'
 import { fromHex } from '../../../sdk/crypto/index.ts'
-import { bankName, bankOf } from '../../../sdk/evidence/index.ts'
+import { bankOf } from '../../../sdk/evidence/index.ts'
 import { digestSize, PCR_COUNT } from '../../../sdk/tpm2/index.ts'
 import { CommandFailure, EXIT } from '../output.ts'
 
@@ -81,8 +81,3 @@ function fromJson(text: string): KnownPcr[] {
 const BANK_BY_LENGTH: Readonly<Record<number, string>> = Object.fromEntries(
   ['sha1', 'sha256', 'sha384', 'sha512'].map((name) => [digestSize(bankOf(name) ?? 0) * 2, name]),
 )
-
-/** "sha256:7": a PCR as people name it. */
-export function pcrText({ bank, pcr }: Pick<KnownPcr, 'bank' | 'pcr'>): string {
-  return `${bankName(bank)}:${String(pcr)}`
-}

@@ -18,12 +18,13 @@ import {
   type PcrComparison,
   type PcrEvent,
   pcrPurpose,
+  pcrText,
   readFirmwareLog,
   replay,
 } from '../../../sdk/evidence/index.ts'
 import { isHash, TPM_ALG } from '../../../sdk/tpm2/index.ts'
 import { CommandFailure, EXIT, Output } from '../output.ts'
-import { bankValue, type KnownPcr, knownPcrValue, pcrText, readPcrFile } from './eventlog-pcrs.ts'
+import { bankValue, type KnownPcr, knownPcrValue, readPcrFile } from './eventlog-pcrs.ts'
 
 interface Flags {
   readonly json?: boolean

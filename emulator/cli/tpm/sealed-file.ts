@@ -11,11 +11,11 @@ import {
   type TPMT_PUBLIC,
   unmarshal,
 } from '../../../sdk/tpm2/index.ts'
-import { bankName } from '../../../sdk/evidence/index.ts'
+import { bankName, selectionsText } from '../../../sdk/evidence/index.ts'
 import { parsePcrText } from '../commands/eventlog-pcrs.ts'
 import { CommandFailure, EXIT } from '../output.ts'
 import { type PcrValue } from './pcrs.ts'
-import { readInput, selectionsText, selectionsValue, writePrivate } from './values.ts'
+import { readInput, selectionsValue, writePrivate } from './values.ts'
 
 const FORMAT = 'palimpsest-sealed-1'
 

@@ -4,7 +4,7 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { InvalidArgumentError } from 'commander'
 import { fromHex } from '../../../sdk/crypto/index.ts'
-import { bankName, bankOf } from '../../../sdk/evidence/index.ts'
+import { bankOf } from '../../../sdk/evidence/index.ts'
 import {
   isHash,
   PCR_COUNT,
@@ -128,11 +128,6 @@ function added(
 ): TPMS_PCR_SELECTION[] {
   if (all.every((one) => one.hash !== hash)) return [...all, selectPcrs(hash, pcrs)]
   return all.map((one) => (one.hash === hash ? selectPcrs(hash, [...selectedPcrs(one), ...pcrs]) : one))
-}
-
-/** As the command line takes it: `sha256:0,7`. */
-export function selectionsText(selections: readonly TPMS_PCR_SELECTION[]): string {
-  return selections.map((one) => `${bankName(one.hash)}:${selectedPcrs(one).join(',')}`).join('+')
 }
 
 /** Writes what may be secret: only the owner may read it, whatever the file was before. */

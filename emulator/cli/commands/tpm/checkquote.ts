@@ -8,8 +8,10 @@ import {
   bankName,
   EvidenceError,
   type FirmwareLog,
+  pcrText,
   readFirmwareLog,
   replay,
+  selectionsText,
 } from '../../../../sdk/evidence/index.ts'
 import {
   isHash,
@@ -28,9 +30,8 @@ import {
 import { CommandFailure, EXIT, Output } from '../../output.ts'
 import { pcrBanks, pcrsJson, type PcrValue } from '../../tpm/pcrs.ts'
 import { quotePaths, readPcrValues, readPublic } from '../../tpm/quote-files.ts'
-import { readInput, selectionsText, selectionsValue } from '../../tpm/values.ts'
+import { readInput, selectionsValue } from '../../tpm/values.ts'
 import { hexValue } from '../../values.ts'
-import { pcrText } from '../eventlog-pcrs.ts'
 
 interface CheckFlags {
   readonly message?: string

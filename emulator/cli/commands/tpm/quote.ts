@@ -4,6 +4,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { equalBytes, hex } from '../../../../sdk/crypto/index.ts'
+import { selectionsText } from '../../../../sdk/evidence/index.ts'
 import {
   checkAttestationKey,
   marshal,
@@ -27,14 +28,7 @@ import { ATTESTATION_KEYS } from '../../tpm/keys.ts'
 import { pcrBanks, pcrsJson, type PcrValue, readPcrs } from '../../tpm/pcrs.ts'
 import { quotePaths, serializePcrs } from '../../tpm/quote-files.ts'
 import { onTpm, type TpmFlags, type TpmSession, withTpm } from '../../tpm/session.ts'
-import {
-  AUTH_HELP,
-  authValue,
-  handleText,
-  handleValue,
-  selectionsText,
-  selectionsValue,
-} from '../../tpm/values.ts'
+import { AUTH_HELP, authValue, handleText, handleValue, selectionsValue } from '../../tpm/values.ts'
 import { hexValue } from '../../values.ts'
 
 interface QuoteFlags extends TpmFlags {

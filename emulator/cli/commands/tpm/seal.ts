@@ -5,6 +5,7 @@
 
 import { Command, Option } from 'commander'
 import { equalBytes } from '../../../../sdk/crypto/index.ts'
+import { pcrText, selectionsText } from '../../../../sdk/evidence/index.ts'
 import {
   type AuthSession,
   startHmacSession,
@@ -33,11 +34,9 @@ import {
   authValue,
   DATA_HELP,
   dataValue,
-  selectionsText,
   selectionsValue,
   writePrivate,
 } from '../../tpm/values.ts'
-import { pcrText } from '../eventlog-pcrs.ts'
 
 const NONE = new Uint8Array(0)
 /** MAX_SYM_DATA: what any TPM seals. */
