@@ -16,7 +16,7 @@ import {
 } from '../../../../sdk/tpm2/index.ts'
 import { implement, type Implementation } from '../dispatch/implementation.ts'
 import { type Registry } from '../dispatch/execute.ts'
-import { handleKind } from '../entities/entity.ts'
+import { handleKind, handleNumber } from '../entities/entity.ts'
 import { ALL_PCRS, inPolicyGroup, pcrAttributes } from '../entities/pcr-attributes.ts'
 import { checkImplemented } from '../entities/template.ts'
 import { TpmError } from '../errors.ts'
@@ -59,8 +59,8 @@ function answer(
   property: number,
   count: number,
 ): Answer {
-  const plain = (kind: NumberList, items: readonly number[], codes = property): Answer => {
-    const { moreData, data } = page(items, self, codes, count, 4)
+  const commandCodes = (kind: CommandCodeList, items: readonly number[]): Answer => {
+    const { moreData, data } = page(items, self, property, count, 4)
     return { moreData, capabilityData: { capability: kind, data } }
   }
   switch (capability) {
@@ -68,17 +68,20 @@ function answer(
       const { moreData, data } = page(ALGORITHMS, ({ alg }) => alg, property, count, 6)
       return { moreData, capabilityData: { capability: TPM_CAP.ALGS, data } }
     }
-    case TPM_CAP.HANDLES:
-      return plain(TPM_CAP.HANDLES, handles(tpm, property))
+    case TPM_CAP.HANDLES: {
+      // By number: all handles of a list are of one kind but for sessions, whose two kinds share their numbers.
+      const { moreData, data } = page(handles(tpm, property), handleNumber, handleNumber(property), count, 4)
+      return { moreData, capabilityData: { capability: TPM_CAP.HANDLES, data } }
+    }
     case TPM_CAP.COMMANDS: {
       const rows = [...registry.values()].map(({ row }) => row)
       const { moreData, data } = page(rows, ({ code }) => code, property, count, 4)
       return { moreData, capabilityData: { capability: TPM_CAP.COMMANDS, data: data.map(commandAttributes) } }
     }
     case TPM_CAP.PP_COMMANDS:
-      return plain(TPM_CAP.PP_COMMANDS, tpm.permanent.ppCommands)
+      return commandCodes(TPM_CAP.PP_COMMANDS, tpm.permanent.ppCommands)
     case TPM_CAP.AUDIT_COMMANDS:
-      return plain(TPM_CAP.AUDIT_COMMANDS, tpm.permanent.audit.commands)
+      return commandCodes(TPM_CAP.AUDIT_COMMANDS, tpm.permanent.audit.commands)
     case TPM_CAP.PCRS:
       return banks(tpm, property)
     case TPM_CAP.TPM_PROPERTIES: {
@@ -109,7 +112,7 @@ function answer(
   }
 }
 
-type NumberList = typeof TPM_CAP.HANDLES | typeof TPM_CAP.PP_COMMANDS | typeof TPM_CAP.AUDIT_COMMANDS
+type CommandCodeList = typeof TPM_CAP.PP_COMMANDS | typeof TPM_CAP.AUDIT_COMMANDS
 
 function banks(tpm: TpmState, property: number): Answer {
   if (property !== 0) throw new TpmError(TPM_RC.VALUE, 'expected property 0 with TPM_CAP_PCRS', 'property')
@@ -143,10 +146,10 @@ function handles(tpm: TpmState, property: number): readonly number[] {
       return [...tpm.permanent.nv.keys()]
     case TPM_HT.LOADED_SESSION:
       return [...sessions.keys()]
-    // A saved session's kind is in its context only: all are listed as HMAC sessions (Part 3, 30.2).
+    // A saved session's kind is for its context to say: all are listed as HMAC sessions, as in the reference code.
     case TPM_HT.SAVED_SESSION:
       return [...reset.savedSessions.keys()].map(
-        (handle) => (handle & 0xffffff) + TPM_HT.SAVED_SESSION * 2 ** 24,
+        (handle) => TPM_HT.HMAC_SESSION * 2 ** 24 + handleNumber(handle),
       )
     case TPM_HT.PERMANENT:
       return PERMANENT_HANDLES

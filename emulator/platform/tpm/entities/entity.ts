@@ -24,6 +24,11 @@ export function handleKind(handle: number): number {
   return handle >>> 24
 }
 
+/** A handle without its type. A session's number is unique over both types of sessions. */
+export function handleNumber(handle: number): number {
+  return handle & 0xffffff
+}
+
 const NO_AUTH = new Uint8Array(0)
 
 /** What authorization asks of a handle. */

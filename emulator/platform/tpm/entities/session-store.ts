@@ -5,14 +5,8 @@ import { TPM_HT, TPM_RC } from '../../../../sdk/tpm2/index.ts'
 import { TpmError } from '../errors.ts'
 import { CONTEXT_GAP_MAX } from '../profile.ts'
 import { type TpmState } from '../state/tpm-state.ts'
+import { handleNumber } from './entity.ts'
 import { type Session } from './session.ts'
-
-const NUMBER_BITS = 0xffffff
-
-/** A session's number: its handle without the kind. Numbers are unique over both kinds. */
-function sessionNumber(handle: number): number {
-  return handle & NUMBER_BITS
-}
 
 /** The loaded session at a handle. Throws TpmError HANDLE. */
 export function sessionAt(tpm: TpmState, handle: number): Session {
@@ -24,7 +18,7 @@ export function sessionAt(tpm: TpmState, handle: number): Session {
 /** The handle of the saved session with the number of `handle`; undefined when there is none. */
 function savedSession(tpm: TpmState, handle: number): number | undefined {
   return [...tpm.volatile.reset.savedSessions.keys()].find(
-    (one) => sessionNumber(one) === sessionNumber(handle),
+    (one) => handleNumber(one) === handleNumber(handle),
   )
 }
 
@@ -64,7 +58,7 @@ export function contextGap(): TpmError {
 /** Adds a session under the lowest free number. */
 export function addSession(tpm: TpmState, session: Omit<Session, 'handle'>): Session {
   const { sessions, reset } = tpm.volatile
-  const used = new Set([...sessions.keys(), ...reset.savedSessions.keys()].map(sessionNumber))
+  const used = new Set([...sessions.keys(), ...reset.savedSessions.keys()].map(handleNumber))
   let number = 0
   while (used.has(number)) number += 1
   const kind = session.kind === 'hmac' ? TPM_HT.HMAC_SESSION : TPM_HT.POLICY_SESSION
@@ -76,7 +70,7 @@ export function addSession(tpm: TpmState, session: Omit<Session, 'handle'>): Ses
 /** Ends a session, loaded or saved. False when there is none with that number. */
 export function flushSession(tpm: TpmState, handle: number): boolean {
   const { sessions, reset } = tpm.volatile
-  const loaded = [...sessions.keys()].find((one) => sessionNumber(one) === sessionNumber(handle))
+  const loaded = [...sessions.keys()].find((one) => handleNumber(one) === handleNumber(handle))
   if (loaded !== undefined) return sessions.delete(loaded)
   const saved = savedSession(tpm, handle)
   return saved !== undefined && reset.savedSessions.delete(saved)
