@@ -14,6 +14,7 @@ import { eventlogCommand, pcrCommand, quoteCommand } from './commands/measuremen
 import { policyCommand } from './commands/policy.ts'
 import { registrationCommand } from './commands/registration.ts'
 import { emulatorCommand, hypervisorCommand, platformCommand, upCommand } from './commands/run.ts'
+import { snpDigestCommand } from './commands/snp-digest.ts'
 import { tpmCommand } from './commands/tpm.ts'
 import { vmCommand } from './commands/vm.ts'
 import { volumeCommand } from './commands/volume.ts'
@@ -57,6 +58,7 @@ export function program(): Command {
     .addCommand(pcrCommand())
     .addCommand(quoteCommand())
     .addCommand(eventlogCommand())
+    .addCommand(snpDigestCommand())
     .addCommand(tpmCommand())
     .addCommand(auditCommand())
     .addCommand(attackCommand())

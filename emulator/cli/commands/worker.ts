@@ -1,10 +1,13 @@
-// `palimpsest worker`: launch a worker image on the running platform, or show the one that runs.
+// `palimpsest worker`: launch a worker image on the running platform, show the one that runs, or measure an image file.
 
 import { Command } from 'commander'
+import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { hex } from '../../../sdk/crypto/index.ts'
+import { hex, sha256 } from '../../../sdk/crypto/index.ts'
+import { workerLaunchDigest } from '../../../sdk/evidence/index.ts'
 import { defaultWorkerImage } from '../../testbed/index.ts'
 import { type ConnectionFlags, withConnection, withSession } from '../connection.ts'
+import { Output } from '../output.ts'
 
 interface StartFlags extends ConnectionFlags {
   readonly image?: string
@@ -13,7 +16,7 @@ interface StartFlags extends ConnectionFlags {
 
 export function workerCommand(): Command {
   const worker = new Command('worker').description(
-    'Launch a worker image on the platform, or show the one that runs.',
+    'Launch a worker image on the platform, show the one that runs, or measure an image file.',
   )
   worker.addCommand(
     withConnection(new Command('start'))
@@ -46,6 +49,22 @@ export function workerCommand(): Command {
           ])
         }),
       ),
+  )
+  worker.addCommand(
+    new Command('measure')
+      .description(
+        'Print what policies can name a worker image by: its SHA-256 or its SEV-SNP launch digest.',
+      )
+      .argument('[image]', "single-file image (default: the project's)")
+      .option('--json', 'print JSON')
+      .action((path: string | undefined, flags: { readonly json?: boolean }) => {
+        const image = new Uint8Array(readFileSync(path ?? defaultWorkerImage()))
+        const [measurement, launchDigest] = [sha256(image), workerLaunchDigest(image)]
+        new Output({ json: flags.json === true }).result({ measurement, launchDigest }, () => [
+          `measurement    ${hex(measurement)}`,
+          `launch digest  ${hex(launchDigest)}`,
+        ])
+      }),
   )
   return worker
 }

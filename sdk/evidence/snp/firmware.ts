@@ -103,6 +103,9 @@ function readTable(image: Uint8Array): ReadonlyMap<string, Uint8Array> {
     )
   }
   for (end -= ENTRY_HEADER; end > start;) {
+    if (end - start < ENTRY_HEADER) {
+      malformed(`expected whole entries in the table, found ${String(end - start)} bytes before them`)
+    }
     const { guid, length } = entryEndingAt(image, end)
     if (length < ENTRY_HEADER || length > end - start) {
       const most = `${String(ENTRY_HEADER)} to ${String(end - start)}`

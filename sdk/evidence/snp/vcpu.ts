@@ -10,21 +10,19 @@ import { PAGE_BYTES } from './page-chain.ts'
 export const RESET_ADDRESS = 0xffff_fff0
 
 /** What QEMU's CPU models say that they are. A version of a model (EPYC-v4, EPYC-IBPB) has the signature of the model. */
-const CPU_MODELS: Readonly<
-  Partial<Record<string, readonly [family: number, model: number, stepping: number]>>
-> = {
-  EPYC: [23, 1, 2],
-  'EPYC-Rome': [23, 49, 0],
-  'EPYC-Milan': [25, 1, 1],
-  'EPYC-Genoa': [25, 17, 0],
-  'EPYC-Turin': [26, 0, 0],
-}
+const CPU_MODELS = new Map<string, readonly [family: number, model: number, stepping: number]>([
+  ['EPYC', [23, 1, 2]],
+  ['EPYC-Rome', [23, 49, 0]],
+  ['EPYC-Milan', [25, 1, 1]],
+  ['EPYC-Genoa', [25, 17, 0]],
+  ['EPYC-Turin', [26, 0, 0]],
+])
 
 /** Signature of a CPU model of QEMU, as `EPYC-v4` or `EPYC-Milan`. Throws RangeError for a name that is none. */
 export function cpuSignature(name: string): number {
-  const known = CPU_MODELS[name.replace(/-(v[1-9][0-9]?|IBPB)$/, '')]
+  const known = CPU_MODELS.get(name.replace(/-(v[1-9][0-9]?|IBPB)$/, ''))
   if (known === undefined) {
-    const models = Object.keys(CPU_MODELS).join(', ')
+    const models = [...CPU_MODELS.keys()].join(', ')
     throw new RangeError(
       `"cpu" expected ${models}, or a version of one as EPYC-v4; got ${JSON.stringify(name)}`,
     )
