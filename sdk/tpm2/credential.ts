@@ -21,7 +21,8 @@ export interface Credential {
 
 /**
  * MakeCredential in software: wraps `secret` so that only the TPM that holds `ekPublic`'s private key opens it, and
- * only for the object named `objectName`. The EK is an RSA key or on P-256, P-384 or P-521, with AES-CFB.
+ * only for the object named `objectName`. An empty secret is taken, as the command takes it, and proves nothing. The EK
+ * is an RSA key or on P-256, P-384 or P-521, with AES-CFB.
  * Throws RangeError when the secret is longer than a digest of the EK's name algorithm, Tpm2Error UNSUPPORTED for
  * another kind of EK and MALFORMED for a public key that is none. Source: Part 1, clause 24.
  */
@@ -33,8 +34,10 @@ export function makeCredential(options: {
   const { ekPublic, objectName, secret } = options
   const protector = protectorOf(ekPublic)
   const limit = digestSize(ekPublic.nameAlg)
-  if (secret.length < 1 || secret.length > limit) {
-    throw new RangeError(`"secret" expected 1 to ${String(limit)} bytes, got length=${String(secret.length)}`)
+  if (secret.length > limit) {
+    throw new RangeError(
+      `"secret" expected at most ${String(limit)} bytes, got length=${String(secret.length)}`,
+    )
   }
   const shared = shareSecret(ekPublic, 'IDENTITY')
   const credentialBlob = wrapOuter(protector, shared.seed, objectName, marshal(TPM2B_DIGEST, secret))

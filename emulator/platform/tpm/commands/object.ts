@@ -174,7 +174,7 @@ const makeCredentialCommand = implement(TPM2_MakeCredential, (tpm, { handle, cre
       'credential',
     )
   }
-  if (credential.length > digestSize(key.publicArea.nameAlg) || credential.length === 0) {
+  if (credential.length > digestSize(key.publicArea.nameAlg)) {
     throw new TpmError(
       TPM_RC.SIZE,
       "expected a credential of at most a digest of the key's nameAlg",

@@ -61,8 +61,9 @@ describe('credential protection', () => {
     const { ekPublic } = softwareEk()
     const make = (length: number) =>
       makeCredential({ ekPublic, objectName: name, secret: new Uint8Array(length) })
-    expect(() => make(0)).toThrow(RangeError)
-    expect(() => make(33)).toThrow(/expected 1 to 32 bytes, got length=33/)
+    expect(() => make(33)).toThrow(RangeError)
+    expect(() => make(33)).toThrow(/expected at most 32 bytes, got length=33/)
+    expect(make(32).credentialBlob.length - make(0).credentialBlob.length).toBe(32)
     expect(() => makeCredential({ ekPublic: softwareAk().akPublic, objectName: name, secret })).toThrow(
       /expected AES-CFB as symmetric algorithm/,
     )
