@@ -80,10 +80,14 @@ function wrongAuthSize(message: string): TpmError {
   return new TpmError(TPM_RC.AUTHSIZE, message)
 }
 
-/** A response that is only a header. TPM 1.2's tag goes with TPM 1.2's code (Part 1, 18.4). */
+/**
+ * A response that is only a header. The text has TPM 1.2's tag go with BAD_TAG, a code of TPM 1.2 (Part 2,
+ * TPM_ST_RSP_COMMAND). swtpm does not, and OVMF (EDK II, Tcg2ConfigPei) relies on it: it asks in the words of TPM 1.2,
+ * and takes whoever answers with TPM 1.2's tag for one.
+ */
 export function errorResponse(rc: number): Uint8Array {
   const writer = new Writer()
-  writer.uint16(rc === TPM_RC.BAD_TAG ? TPM_ST.RSP_COMMAND : TPM_ST.NO_SESSIONS)
+  writer.uint16(TPM_ST.NO_SESSIONS)
   writer.uint32(HEADER_BYTES)
   writer.uint32(rc)
   return writer.finish()

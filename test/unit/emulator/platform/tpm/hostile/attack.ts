@@ -193,9 +193,7 @@ export function responseOf(response: Uint8Array): number | string {
   if (size !== response.length)
     return `expected responseSize ${String(response.length)}, found ${String(size)}`
   const tags: readonly number[] =
-    rc === TPM_RC.SUCCESS
-      ? [TPM_ST.NO_SESSIONS, TPM_ST.SESSIONS]
-      : [rc === TPM_RC.BAD_TAG ? TPM_ST.RSP_COMMAND : TPM_ST.NO_SESSIONS]
+    rc === TPM_RC.SUCCESS ? [TPM_ST.NO_SESSIONS, TPM_ST.SESSIONS] : [TPM_ST.NO_SESSIONS]
   if (!tags.includes(tag)) return `expected another tag, found 0x${tag.toString(16)}`
   if (rc !== TPM_RC.SUCCESS && response.length > HEADER) return 'expected a refusal to be a header alone'
   return rc
