@@ -1,4 +1,5 @@
 /** Every `palimpsest` command against a running `palimpsest up`: output for people and for programs, and exit codes. */
+import { createHash } from 'node:crypto'
 import {
   existsSync,
   mkdirSync,
@@ -29,6 +30,7 @@ import {
   volumeKey,
 } from '../../sdk/plugin/index.ts'
 import { silentLogger } from '../../sdk/rpc/index.ts'
+import { COMPLETE, firmwareImage } from '../unit/sdk/evidence/snp-images.ts'
 import { PalimpsestCommand, type Ended, type Started } from './support/command.ts'
 
 /** As `palimpsest --help` lists them. */
@@ -62,6 +64,19 @@ async function fails(...args: readonly string[]): Promise<[number | null, string
   const { code, stdout, stderr } = await on(...args)
   expect(stdout).toBe('')
   return [code, stderr]
+}
+
+/** Runs a command that needs no emulator, with --json; its document. */
+async function printed(...args: readonly string[]): Promise<Record<string, unknown>> {
+  const { code, stdout, stderr } = await command.run(...args, '--json')
+  expect({ args, code, stderr }).toEqual({ args, code: EXIT.ok, stderr: '' })
+  return JSON.parse(stdout) as Record<string, unknown>
+}
+
+/** A file of the test. */
+function inFolder(name: string, bytes: Uint8Array): string {
+  writeFileSync(path.join(folder, name), bytes)
+  return path.join(folder, name)
 }
 
 async function startUp(): Promise<void> {
@@ -272,6 +287,83 @@ describe('measurements', () => {
     expect(String(attest)).toContain('ab'.repeat(32))
     const [code] = await fails('quote', '--nonce', 'ab'.repeat(35))
     expect(code).toBe(EXIT.usage)
+  })
+})
+
+describe('launch digests', () => {
+  it('worker measure prints what a policy can name the running worker by', async () => {
+    const measured = await printed('worker', 'measure')
+    expect(measured).toMatchObject({ measurement: (await json('worker', 'show'))['measurement'] })
+    const { stdout } = await command.run('worker', 'measure')
+    expect(stdout).toBe(
+      `measurement    ${String(measured['measurement'])}\nlaunch digest  ${String(measured['launchDigest'])}\n`,
+    )
+  })
+
+  it('snp-digest prints that of a guest with a firmware file, and of what it boots directly', async () => {
+    const firmware = inFolder('complete.fd', firmwareImage(COMPLETE))
+    const kernel = inFolder('kernel', Buffer.from('a kernel'))
+    const initrd = inFolder('initrd', Buffer.from('an initial RAM disk'))
+    const { sections, ...plain } = await printed('snp-digest', firmware)
+    expect(sections).toHaveLength(6)
+    expect(plain).toEqual({
+      launchDigest:
+        '62e4c482edcc286247b21795ffd200c359a053d8da4d46f5aa16d79b7009acdb938b48b417da6417d794cb587d2ff16f',
+      firmwareDigest:
+        '59352bb722e8736c93255333e545b23d409b34147f5461fc45f018521104edec1483ef7c4d59024b459c245d6470f195',
+      sha256: createHash('sha256').update(readFileSync(firmware)).digest('hex'),
+      vcpus: 1,
+      cpuSignature: 0x800f12,
+      guestFeatures: '1',
+      bootsAsSnp: true,
+    })
+    const direct = ['--kernel', kernel, '--initrd', initrd, '--append', 'ro quiet']
+    expect(
+      await printed('snp-digest', firmware, '--vcpus', '2', '--cpu', 'EPYC-Genoa', ...direct),
+    ).toMatchObject({
+      launchDigest:
+        '082134691d6873503d5911cf965568b3c0ae3180eaf1dfb9a35e9dc463ac1fc211ddf1a288809c42edf629622bddc52f',
+    })
+    const bySignature = ['--vcpus', '3', '--cpu', '0xa00f11', '--guest-features', '0x21']
+    const { code, stdout } = await command.run('snp-digest', firmware, ...bySignature)
+    expect(code).toBe(EXIT.ok)
+    expect(stdout).toContain(
+      'launch digest   40ebf783856ea0b9b8cdc3dcc2c25902c848ed9f25f8e24f106119bf2516658aadc3676893bb8ccc9a7e10fb65ed22b9\n',
+    )
+    expect(stdout).toMatch(/KERNEL_HASHES +0x810000 +0x1000\n/)
+  })
+
+  it('snp-digest refuses firmware that is none for SEV-SNP, and computes it when asked to', async () => {
+    const bare = inFolder('bare.fd', new Uint8Array(4096).fill(1))
+    const refused = await command.run('snp-digest', bare)
+    expect(refused).toMatchObject({ code: EXIT.usage, stdout: '' })
+    expect(refused.stderr).toMatch(
+      /bare\.fd: expected firmware with SEV metadata, found none.*--without-metadata/,
+    )
+    const { code, stdout } = await command.run('snp-digest', bare, '--without-metadata')
+    expect(code).toBe(EXIT.ok)
+    expect(stdout).toMatch(/^launch digest {3}[0-9a-f]{96}\n.*would not boot as an SEV-SNP guest\.\n$/s)
+    expect(await printed('snp-digest', bare, '--without-metadata')).toMatchObject({
+      bootsAsSnp: false,
+      sections: [],
+    })
+  })
+
+  it('snp-digest says with exit code 2 what does not fit', async () => {
+    const firmware = inFolder('complete.fd', firmwareImage(COMPLETE))
+    const odd = inFolder('odd.fd', new Uint8Array(5000))
+    const wrong: [reason: RegExp, ...args: string[]][] = [
+      [/argument 'Skylake' is invalid.*EPYC-Milan/, firmware, '--cpu', 'Skylake'],
+      [/"vcpus" expected 1 to 4096, got 0/, firmware, '--vcpus', '0'],
+      [/name the kernel/, firmware, '--append', 'ro'],
+      [/no such file/, firmware, '--kernel', '/nothing'],
+      [/odd\.fd: expected 1 to 16384 whole pages/, odd],
+    ]
+    for (const [reason, ...args] of wrong) {
+      const { code, stdout, stderr } = await command.run('snp-digest', ...args)
+      expect([code, stdout]).toEqual([EXIT.usage, ''])
+      expect(stderr).toMatch(reason)
+    }
   })
 })
 

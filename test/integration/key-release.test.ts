@@ -1,10 +1,12 @@
 // How keys come to be released: what the host relays, what each VM validates, and what is sent when. The hypervisor runs
 // in this process, where it can be made to lie to the plugins; platform, worker and the wire are real.
 
+import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { startTestbed, type Testbed } from '../../emulator/testbed/index.ts'
+import { defaultWorkerImage, startTestbed, type Testbed } from '../../emulator/testbed/index.ts'
 import { decodeOpen, encodeOpen, transcriptOf, verifyChallenge } from '../../sdk/attest/index.ts'
 import { generateHpkeKeyPair, Secret } from '../../sdk/crypto/index.ts'
+import { workerLaunchDigest } from '../../sdk/evidence/index.ts'
 import { type KeyRequest, memoryKeys } from '../../sdk/plugin/index.ts'
 import type { EvidenceDelivery, Role } from '../../sdk/rpc/index.ts'
 import { HostView } from './support/host-view.ts'
@@ -158,6 +160,36 @@ describe('validation', () => {
     const { code, names } = await attempt(other)
     expect(code).toBe('ok')
     expect(names('source').filter((name) => name === 'KEYS_SENT')).toHaveLength(1)
+  })
+})
+
+describe('a worker that the policy names by its launch digest', () => {
+  const launchDigest = workerLaunchDigest(readFileSync(defaultWorkerImage()))
+
+  /** Tries to clone where the source's policy names this launch and no image. */
+  async function naming(stageName: string, digest: Uint8Array) {
+    const other = await stageWith(stageName, {})
+    const workers = [{ digest: Buffer.from(digest).toString('hex') }]
+    const policy = { ...(await bed.policy([other.destination.identity])), workers }
+    await other.plugins.source.close()
+    const keys = memoryKeys({ root: Secret.random(32), mode: 'location' })
+    await other.source.serveSource({ policy, keys, onEvent: other.events.observe('source') })
+    return attempt(other)
+  }
+
+  it('[C-29] is refused when it is another launch, and no key is sent', async () => {
+    const { code, names } = await naming(
+      'other-launch',
+      launchDigest.map((byte, at) => (at === 47 ? byte ^ 1 : byte)),
+    )
+    expect(code).toBe('REFUSED_WORKER')
+    expect(names('source')).not.toContain('KEYS_SENT')
+  })
+
+  it('[C-29 control] is accepted when it is that launch', async () => {
+    const { code, names } = await naming('this-launch', launchDigest)
+    expect(code).toBe('ok')
+    expect(names('source')).toContain('KEYS_SENT')
   })
 })
 

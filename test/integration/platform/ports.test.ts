@@ -99,6 +99,8 @@ describe('what the platform says about itself', () => {
     expect(equalBytes(said.firmwareImageDigest, firmware.imageDigest)).toBe(true)
     expect(equalBytes(said.ownerIdKeyDigest, guest.identity.publicKey.digest)).toBe(true)
     expect(said.svn).toBe(1)
+    // A guest's image is not measured.
+    expect([said.measurement, said.launchDigest].map(hex)).toEqual(['00'.repeat(32), '00'.repeat(48)])
     expect(unmarshal(TPMS_ATTEST, quote.attest).clockInfo.resetCount).toBe(said.resetCount)
   })
 

@@ -20,6 +20,29 @@ import {
 
 const sha256 = (text: string) => createHash('sha256').update(text).digest('hex')
 
+/** SHA-384 of the VMSA page of a worker's vCPU, by another implementation. */
+const VCPU =
+  '77920c4c629ff47e90c0e174fc1ad0eb6fa664f88cd4739488058a8c6cb1a77b3856f55378e9518d0da99452d51c553a'
+
+/** An image's launch digest, from its description in sdk/evidence with node:crypto alone. */
+function launchDigest(text: string): string {
+  const pages = Buffer.concat([Buffer.from(text), Buffer.alloc(-text.length & 4095)])
+  const sha384 = (bytes: Uint8Array) => createHash('sha384').update(bytes).digest()
+  const place = (type: string, address: number) => {
+    const gpa = Buffer.alloc(8)
+    gpa.writeBigUInt64LE(BigInt(address))
+    return Buffer.concat([Buffer.from(`7000${type}0000000000`, 'hex'), gpa])
+  }
+  let digest: Buffer = Buffer.alloc(48)
+  for (let at = 0; at < pages.length; at += 4096) {
+    const contents = sha384(pages.subarray(at, at + 4096))
+    digest = sha384(Buffer.concat([digest, contents, place('01', 2 ** 32 - pages.length + at)]))
+  }
+  return sha384(Buffer.concat([digest, Buffer.from(VCPU, 'hex'), place('02', 0xffff_ffff_f000)])).toString(
+    'hex',
+  )
+}
+
 describe('launching workers', () => {
   let machine: TestPlatform
 
@@ -37,6 +60,7 @@ describe('launching workers', () => {
       (await worker.getWorkerReport({ reportData: new Uint8Array(32) })).report,
     )
     expect(hex(report.measurement)).toBe(sha256(waitingImage))
+    expect(hex(report.launchDigest)).toBe(launchDigest(waitingImage))
     expect(lives(first.pid)).toBe(true)
   })
 
@@ -46,6 +70,11 @@ describe('launching workers', () => {
     expect(shown.says).toBe('changed')
     expect(measurement).toBe(sha256(changed))
     expect(measurement).not.toBe(sha256(waitingImage))
+    const { report } = await machine
+      .workerClient(shown.bundle.platform)
+      .getWorkerReport({ reportData: new Uint8Array() })
+    expect(hex(parseLaunchReport(report).launchDigest)).toBe(launchDigest(changed))
+    expect(launchDigest(changed)).not.toBe(launchDigest(waitingImage))
   })
 
   it('gives the child its secret on the pipe and nothing else: no arguments, no environment, no folder', async () => {
@@ -119,6 +148,11 @@ describe('launching workers', () => {
       )
     expect((await launch('w-new', join(machine.folder, 'none.cjs'), '{}')).code).toBe('INVALID_ARGUMENT')
     expect((await launch('w-new', machine.folder, '{}')).code).toBe('INVALID_ARGUMENT')
+    const filled = join(machine.folder, 'filled.cjs')
+    for (const image of ['', `${waitingImage}\0`]) {
+      writeFileSync(filled, image)
+      expect((await launch('w-new', filled, '{}')).code).toBe('INVALID_ARGUMENT')
+    }
     expect((await launch('w-new', imagePath, '{"keyPem": "secret')).code).toBe('INVALID_ARGUMENT')
     expect((await launch('w-new', imagePath, '[]')).code).toBe('INVALID_ARGUMENT')
     expect((await launch('w-taken', imagePath, '{}')).code).toBe('ALREADY_EXISTS')
