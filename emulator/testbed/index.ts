@@ -1,4 +1,5 @@
-// Everything needed to try or test a plugin: an emulator as real processes, identities, and policies for it.
+// Everything needed to try or test a plugin: an emulator as real processes, identities, and policies for it; and TPMs as
+// their manufacturer sells them, for tests of other programs.
 
 export {
   Authority,
@@ -16,6 +17,7 @@ export {
   runEmulator,
 } from './emulator.ts'
 export { defaultHypervisorImage, defaultWorkerImage, packageRoot } from './images.ts'
+export { manufactureTpm } from './manufacture.ts'
 export { learnFrom, learnPolicyFrom } from './policy.ts'
 export { endProcess, nodeArguments, spawnCommand, type SpawnedCommand } from './spawn.ts'
 export { startTestbed, type Testbed, type TestbedOptions } from './testbed.ts'

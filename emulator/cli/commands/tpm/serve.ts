@@ -3,23 +3,26 @@
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { callDirectly, TPM2_Startup, TPM_SU } from '../../../../sdk/tpm2/index.ts'
 import { DEFAULT_LIMITS, HARDWARE_LIMITS } from '../../../platform/tpm/index.ts'
+import { manufactureTpm } from '../../../testbed/index.ts'
 import {
   closeOnSignals,
   formatAddress,
+  serveQemu,
   serveTpm,
   type StatePlace,
+  type TpmPort,
   type TpmProtocol,
   type TpmServer,
 } from '../../../tpm-server/index.ts'
-import { Output } from '../../output.ts'
-import { manufacture } from '../../tpm/manufacture.ts'
+import { CommandFailure, EXIT, Output } from '../../output.ts'
 import { lockPlace, openTpm } from '../../tpm/served-tpm.ts'
 
 interface ServeFlags {
-  readonly protocol: TpmProtocol
-  readonly port: number
+  readonly protocol: TpmProtocol | 'qemu'
+  readonly port?: number
   readonly host: string
   readonly unix?: string
+  readonly socket?: string
   readonly state?: string
   readonly seed?: Uint8Array
   readonly hardwareSlots?: boolean
@@ -33,16 +36,18 @@ export function serveCommand(): Command {
   return new Command('serve')
     .description('Serve a TPM 2.0 on sockets until the command is stopped.')
     .addOption(
-      new Option('--protocol <name>', 'what clients speak').choices(['swtpm', 'mssim']).default('swtpm'),
+      new Option('--protocol <name>', "what clients speak; qemu: QEMU's -tpmdev emulator")
+        .choices(['swtpm', 'mssim', 'qemu'])
+        .default('swtpm'),
     )
     .option(
       '--port <number>',
-      'TCP port of commands; control is on the next one; 0: a free pair',
+      'TCP port of commands; control is on the next one; 0: a free pair (default: 2321; with qemu none: the ports are for tools beside the VM, and speak swtpm)',
       portNumber,
-      2321,
     )
     .option('--host <address>', 'address to listen on: whoever reaches it commands the TPM', '127.0.0.1')
     .option('--unix <path>', 'a UNIX socket instead of TCP; control is at the path with ".ctrl"')
+    .option('--socket <path>', 'with qemu: the UNIX socket that QEMU connects to; the command ends with QEMU')
     .option('--state <folder>', 'keep the TPM here; without it the TPM is gone with the command')
     .option(
       '--seed <hex>',
@@ -74,39 +79,70 @@ function hexBytes(text: string): Uint8Array {
 
 async function serve(flags: ServeFlags): Promise<void> {
   const out = new Output({ json: flags.json === true })
+  const open = opener(flags)
   const place = flags.state === undefined ? null : { kind: 'folder' as const, path: flags.state, mode: 0o600 }
   const unlock = place === null ? () => undefined : await lockPlace(place, 0)
   try {
-    await serveUntilStopped(flags, place, out)
+    await serveUntilStopped(flags, open, place, out)
   } finally {
     unlock()
   }
 }
 
-async function serveUntilStopped(flags: ServeFlags, place: StatePlace | null, out: Output): Promise<void> {
+async function serveUntilStopped(
+  flags: ServeFlags,
+  open: ReturnType<typeof opener>,
+  place: StatePlace | null,
+  out: Output,
+): Promise<void> {
   const { port, tpm } = openTpm(place, {
     limits: flags.hardwareSlots === true ? HARDWARE_LIMITS : DEFAULT_LIMITS,
     ...(flags.seed === undefined ? {} : { seed: flags.seed }),
   })
-  if (flags.ekCertificates !== undefined) await manufacture(tpm, flags.ekCertificates)
+  if (flags.ekCertificates !== undefined) manufactureTpm(tpm, flags.ekCertificates)
   // A client of the swtpm protocol expects a TPM with power; with mssim each client turns it on first.
   if (flags.protocol === 'swtpm' || flags.startup === true) tpm.powerOn()
   if (flags.startup === true) {
     callDirectly((command) => tpm.execute(command), TPM2_Startup, { startupType: TPM_SU.CLEAR })
   }
-  const address =
-    flags.unix === undefined ? { host: flags.host, tcpPort: flags.port } : { unixPath: flags.unix }
-  const server = await serveTpm({ port, protocol: flags.protocol, ...address })
+  const server = await open(port)
   closeOnSignals(server)
   const shown = addresses(flags, server)
   out.result(shown, () => [
     out.strong(`TPM 2.0, ${flags.protocol} protocol`),
-    `  commands ${shown.commands}`,
+    ...(flags.socket === undefined ? [] : [`  ${qemuOptions(flags.socket)}`]),
+    ...(shown.commands === undefined ? [] : [`  commands ${shown.commands}`]),
     `  control  ${shown.control}`,
     ...(shown.tcti === null ? [] : [`  export TPM2TOOLS_TCTI=${shown.tcti}`]),
-    out.dim('stop it with Ctrl-C'),
+    out.dim(flags.protocol === 'qemu' ? 'it ends with QEMU, or with Ctrl-C' : 'stop it with Ctrl-C'),
   ])
   await server.closed
+}
+
+/** What opens the server that the flags ask for. Throws CommandFailure `usage` for flags that contradict each other. */
+function opener(flags: ServeFlags): (port: TpmPort) => Promise<TpmServer> {
+  const { protocol, host, socket, unix, startup } = flags
+  if (protocol !== 'qemu') {
+    if (socket !== undefined)
+      throw wrong('--socket: expected --protocol qemu with it; other clients have --unix')
+    const address = unix === undefined ? { host, tcpPort: flags.port ?? 2321 } : { unixPath: unix }
+    return async (port) => serveTpm({ port, protocol, ...address })
+  }
+  if (socket === undefined) throw wrong('--protocol qemu: expected --socket PATH, where QEMU connects to')
+  if (unix !== undefined) throw wrong('--unix: expected only --socket with --protocol qemu')
+  if (startup === true) throw wrong('--startup: with --protocol qemu the firmware of the VM starts the TPM')
+  const beside = flags.port === undefined ? {} : { host, tcpPort: flags.port }
+  return async (port) => serveQemu({ port, socketPath: socket, ...beside })
+}
+
+function wrong(message: string): CommandFailure {
+  return new CommandFailure(EXIT.usage, message)
+}
+
+/** What makes QEMU use the TPM. In QEMU's options a comma of a value is doubled. */
+function qemuOptions(socket: string): string {
+  const path = socket.replaceAll(',', ',,')
+  return `-chardev socket,id=tpm,path=${path} -tpmdev emulator,id=tpm0,chardev=tpm -device tpm-crb,tpmdev=tpm0`
 }
 
 function addresses(flags: ServeFlags, server: TpmServer) {
@@ -114,8 +150,9 @@ function addresses(flags: ServeFlags, server: TpmServer) {
   const tcp = data?.kind === 'tcp' && control?.kind === 'tcp'
   return {
     protocol: flags.protocol,
+    ...(flags.socket === undefined ? {} : { socket: flags.socket }),
     ...(tcp ? { host: data.host, port: data.port, controlPort: control.port } : {}),
-    commands: data === null ? '' : formatAddress(data),
+    ...(data === null ? {} : { commands: formatAddress(data) }),
     control: control === null ? '' : formatAddress(control),
     tcti,
   }
