@@ -4,10 +4,10 @@
 // Specification 2.10, clauses 3.1.3 (EFI_LOAD_OPTION), 5.3 (GPT) and 32.4.1 (EFI_SIGNATURE_LIST).
 
 import { X509Certificate } from 'node:crypto'
-import { hex, sha256 } from '../crypto/index.ts'
+import { concatBytes, hex, sha256 } from '../crypto/index.ts'
 import { devicePathText } from './device-path.ts'
-import { guidText, terminatedUtf16, utf16Text } from './efi.ts'
-import { readAll, readStart } from './little-endian.ts'
+import { guidBytes, guidText, terminatedUtf16, utf16Text } from './efi.ts'
+import { littleEndian, readAll, readStart } from './little-endian.ts'
 
 /** UEFI_VARIABLE_DATA. */
 export interface VariableData {
@@ -59,6 +59,13 @@ export interface HandoffTables {
 }
 
 const ascii = (bytes: Uint8Array) => new TextDecoder('latin1').decode(bytes)
+
+/** Writes UEFI_VARIABLE_DATA. Throws RangeError for a GUID that is none. */
+export function encodeVariable({ guid, name, data }: VariableData): Uint8Array {
+  const units = Array.from({ length: name.length }, (_, at) => littleEndian(2, name.charCodeAt(at)))
+  const lengths = [littleEndian(8, name.length), littleEndian(8, data.length)]
+  return concatBytes(guidBytes(guid), ...lengths, ...units, data)
+}
 
 /** Reads UEFI_VARIABLE_DATA, and passes over what shim may log behind it; undefined when the bytes are none. */
 export function decodeVariable(bytes: Uint8Array): VariableData | undefined {

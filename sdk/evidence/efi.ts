@@ -1,7 +1,7 @@
 // What UEFI writes into event data: GUIDs, strings, and names for GUIDs that a reader of boot logs meets.
 // Source: UEFI Specification 2.10, appendix A (GUID format), clauses 3.3, 4.6 and 32.4.1; shim and systemd name their own.
 
-import { hex } from '../crypto/index.ts'
+import { concatBytes, hex } from '../crypto/index.ts'
 
 /** Names by GUID, in the words of those who define them. */
 const GUID_NAMES = new Map([
@@ -33,6 +33,16 @@ export function guidText(bytes: Uint8Array): string {
   const part = (...order: number[]) => hex(Uint8Array.from(order, (at) => bytes[at] ?? 0))
   const node = part(10, 11, 12, 13, 14, 15)
   return [part(3, 2, 1, 0), part(5, 4), part(7, 6), part(8, 9), node].join('-')
+}
+
+/** The 16 octets of an EFI_GUID from its text: guidText() the other way round. Throws RangeError for another text. */
+export function guidBytes(guid: string): Uint8Array {
+  if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(guid)) {
+    throw new RangeError(`expected a GUID of 8-4-4-4-12 hexadecimal digits, got "${guid}"`)
+  }
+  const octets = new Uint8Array(Buffer.from(guid.replaceAll('-', ''), 'hex'))
+  const reversed = (start: number, end: number) => octets.slice(start, end).reverse()
+  return concatBytes(reversed(0, 4), reversed(4, 6), reversed(6, 8), octets.subarray(8))
 }
 
 /** The name of a well-known GUID. */

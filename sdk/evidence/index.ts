@@ -27,6 +27,7 @@ export {
   type VariableValue,
 } from './event-data.ts'
 export {
+  encodeVariable,
   type HandoffTables,
   type LoadOption,
   type Partition,
@@ -34,6 +35,7 @@ export {
   type Signature,
   type VariableData,
 } from './efi-data.ts'
+export { guidBytes, guidText } from './efi.ts'
 export { eventText } from './event-text.ts'
 export { eventProblem } from './event-check.ts'
 export { type FirmwareLog, readFirmwareLog } from './firmware-log.ts'

@@ -3,6 +3,7 @@
 /**
  * - IMAGE_UNREADABLE, IMAGE_SIZE: the firmware file
  * - IMAGE_MALFORMED: the image, or the store of variables with it, is no UEFI firmware or is damaged
+ * - IMAGE_UNSUPPORTED: the image may be sound, but is of a kind whose measurements are not known
  * - SHAPE_UNKNOWN: what the image measures on this machine can not be known without booting it there
  * - MANIFEST_UNREADABLE: the manifest file
  * - MANIFEST_INVALID: the manifest is not signed by the key that it names, or is none
@@ -12,6 +13,7 @@ export type FirmwareErrorCode =
   | 'IMAGE_UNREADABLE'
   | 'IMAGE_SIZE'
   | 'IMAGE_MALFORMED'
+  | 'IMAGE_UNSUPPORTED'
   | 'SHAPE_UNKNOWN'
   | 'MANIFEST_UNREADABLE'
   | 'MANIFEST_INVALID'

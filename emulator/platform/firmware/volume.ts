@@ -4,29 +4,31 @@
 // (EFI_FFS_FILE_HEADER), 3.2.4 (EFI_COMMON_SECTION_HEADER), 3.2.2 (EFI_FIRMWARE_FILE_SYSTEM2_GUID, volume top file).
 
 import { concatBytes } from '../../../sdk/crypto/index.ts'
+import { guidBytes } from '../../../sdk/evidence/index.ts'
+import {
+  ATTRIB_CHECKSUM,
+  checksum16,
+  checksum8,
+  FFS2_GUID,
+  FILE_ALIGNMENT,
+  FILE_HEADER_LENGTH,
+  FILE_TYPE,
+  FIXED_CHECKSUM,
+  SECTION_ALIGNMENT,
+  SECTION_TYPE,
+  VOLUME_SIGNATURE,
+} from './volume-format.ts'
 
-const FFS2_GUID = '8c8ce578-8a3d-4f1c-9935-896185c32dd3'
 const VOLUME_TOP_GUID = '1ba0062e-c779-4582-8566-336ae8f78f09'
 const PAD_GUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-
-/** EFI_FV_FILETYPE_*. */
-const FILE_TYPE = { RAW: 0x01, FREEFORM: 0x02, PAD: 0xf0 } as const
-/** EFI_SECTION_*. */
-const SECTION_TYPE = { VERSION: 0x14, USER_INTERFACE: 0x15, RAW: 0x19 } as const
 
 /** Readable and writable flash that erases to ones, files aligned to 8 (EFI_FVB_ATTRIBUTES_2). */
 const VOLUME_ATTRIBUTES = 0x0004feff
 const VOLUME_REVISION = 2
 const BLOCK_SIZE = 4096
 const HEADER_LENGTH = 72
-const FILE_HEADER_LENGTH = 24
-const FILE_ALIGNMENT = 8
 const MAX_UINT24 = 0xffffff
 
-/** FFS_ATTRIB_CHECKSUM: the file's data have a checksum of their own. */
-const ATTRIB_CHECKSUM = 0x40
-/** FFS_FIXED_CHECKSUM: stands where the data have none. */
-const FIXED_CHECKSUM = 0xaa
 /** Header and data are valid (bits 0, 1, 2), written inverted because the volume erases to ones. */
 const STATE_VALID = 0xf8
 const ERASED = 0xff
@@ -46,31 +48,11 @@ function unsigned(size: 2 | 3 | 4 | 8, value: number): Uint8Array {
   return eight.slice(0, size)
 }
 
-/** A GUID's 16 octets: the first three fields little-endian, the rest as written. Source: RFC 9562 and UEFI, appendix A. */
-function guidBytes(guid: string): Uint8Array {
-  const octets = new Uint8Array(Buffer.from(guid.replaceAll('-', ''), 'hex'))
-  const field = (start: number, end: number): Uint8Array => octets.slice(start, end).reverse()
-  return concatBytes(field(0, 4), field(4, 6), field(6, 8), octets.subarray(8))
-}
-
 function utf16(text: string): Uint8Array {
   const terminated = `${text}\0`
   return concatBytes(
     ...Array.from({ length: terminated.length }, (_, index) => unsigned(2, terminated.charCodeAt(index))),
   )
-}
-
-/** The octet that makes the sum of all octets zero. */
-function checksum8(bytes: Uint8Array): number {
-  return -bytes.reduce((sum, octet) => sum + octet, 0) & 0xff
-}
-
-/** The 16-bit value that makes the sum of all little-endian 16-bit values zero. */
-function checksum16(bytes: Uint8Array): number {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  let sum = 0
-  for (let offset = 0; offset < bytes.length; offset += 2) sum += view.getUint16(offset, true)
-  return -sum & 0xffff
 }
 
 function padTo(bytes: Uint8Array, alignment: number, fill: number): Uint8Array {
@@ -82,9 +64,12 @@ function section(type: number, body: Uint8Array): Uint8Array {
   return concatBytes(unsigned(3, 4 + body.length), Uint8Array.of(type), body)
 }
 
-/** Sections one after the other, each starting at a multiple of 4. */
+/** Sections one after the other, each aligned. */
 function sections(...parts: readonly Uint8Array[]): Uint8Array {
-  return parts.reduce((whole, part) => concatBytes(padTo(whole, 4, 0), part), new Uint8Array(0))
+  return parts.reduce(
+    (whole, part) => concatBytes(padTo(whole, SECTION_ALIGNMENT, 0), part),
+    new Uint8Array(0),
+  )
 }
 
 function ffsFile(guid: string, type: number, data: Uint8Array): Uint8Array {
@@ -118,7 +103,7 @@ function volumeHeader(length: number): Uint8Array {
       new Uint8Array(16),
       guidBytes(FFS2_GUID),
       unsigned(8, length),
-      new TextEncoder().encode('_FVH'),
+      new TextEncoder().encode(VOLUME_SIGNATURE),
       unsigned(4, VOLUME_ATTRIBUTES),
       unsigned(2, HEADER_LENGTH),
       unsigned(2, checksum),

@@ -1,10 +1,10 @@
 // UEFI firmware as files: what it measures of itself, without booting it.
 
+export { type MachineShape } from './machine-shape.ts'
 export {
-  type MachineShape,
   type UefiBoot,
   type UefiMeasurement,
   uefiMeasurements,
   type UefiMeasurements,
-  type UnknownBytes,
 } from './measurements.ts'
+export { type UnknownBytes } from './pei-memory.ts'
