@@ -1,7 +1,6 @@
 // Faults on purpose: what a client must survive and what no healthy TPM shows on demand. Each fault waits for commands
 // that it fits, happens a number of times, and is gone.
 
-import { TPM_RC } from '../../../sdk/tpm2/index.ts'
 import { errorResponse } from './dispatch/frame.ts'
 
 /** What goes wrong. */
@@ -37,7 +36,8 @@ interface Waiting {
 
 /** What faults can do to their TPM. */
 export interface Faulty {
-  reset(): void
+  /** takes the power away and gives it back; what the TPM then answers instead of executing the command */
+  reset(): Uint8Array
   enterFailureMode(): void
 }
 
@@ -96,10 +96,7 @@ function through(fault: Fault, tpm: Faulty, work: () => Uint8Array): () => Uint8
     case 'short-response':
       return () => work().slice(0, fault.bytes)
     case 'reset':
-      return () => {
-        tpm.reset()
-        return errorResponse(TPM_RC.INITIALIZE)
-      }
+      return () => tpm.reset()
     case 'failure-mode':
       return () => {
         tpm.enterFailureMode()

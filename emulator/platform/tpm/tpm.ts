@@ -18,7 +18,7 @@ import { newPermanentState, PERMANENT_STATE } from './state/permanent.ts'
 import { MemoryTpmStore, type TpmStore } from './state/store.ts'
 import { type PlatformInputs, type TpmState } from './state/tpm-state.ts'
 import { newVolatileState, SNAPSHOT } from './state/volatile.ts'
-import { FaultInjector } from './faults.ts'
+import { FaultInjector, type Faulty } from './faults.ts'
 
 /** How a TPM is made. */
 export interface TpmOptions {
@@ -51,6 +51,12 @@ const HASH_LOCALITY = 4
 export class Tpm {
   /** Faults that the next commands meet. */
   readonly faults = new FaultInjector()
+  readonly #faulty: Faulty = {
+    reset: () => this.#resetByFault(),
+    enterFailureMode: () => {
+      this.enterFailureMode()
+    },
+  }
   readonly #store: TpmStore
   readonly #options: TpmOptions
   readonly #entropy: EntropySource
@@ -114,7 +120,7 @@ export class Tpm {
    */
   execute(command: Uint8Array, locality = 0): Uint8Array {
     if (this.#state === undefined) return new Uint8Array(0)
-    return this.faults.apply(command, this, () => this.#execute(plainView(command), locality))
+    return this.faults.apply(command, this.#faulty, () => this.#execute(plainView(command), locality))
   }
 
   /**
@@ -263,6 +269,18 @@ export class Tpm {
       if (error instanceof TpmError) return errorResponse(error.rc)
       // A command that broke off may have changed half of what it changes: none of it is stored.
       return this.#fail(tpm, error)
+    }
+  }
+
+  /** A reset between two commands has no caller to throw at: when the stored state can not be read, the TPM has failed. */
+  #resetByFault(): Uint8Array {
+    const before = this.#state
+    try {
+      this.reset()
+      return errorResponse(TPM_RC.INITIALIZE)
+    } catch (error) {
+      this.#state = before
+      return before === undefined ? new Uint8Array(0) : this.#fail(before, error)
     }
   }
 

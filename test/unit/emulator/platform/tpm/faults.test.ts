@@ -1,6 +1,7 @@
 // Faults on purpose: each kind does what it says, to the commands that it waits for, as often as it was asked to.
 
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
+import { MemoryTpmStore } from '../../../../../emulator/platform/tpm/index.ts'
 import {
   Tpm2Error,
   TPM2_GetCapability,
@@ -76,6 +77,26 @@ describe('a fault', () => {
     powered.startup()
     expect(powered.pcr(4)).toBe('00'.repeat(32))
     expect(powered.clock().clockInfo.resetCount).toBe(resetCount + 1)
+  })
+
+  it('reset, when the stored state can not be read: failure mode, until it can be and power is cycled', () => {
+    const store = new MemoryTpmStore()
+    const failures: unknown[] = []
+    const powered = Powered.started({ store, onFailure: (error) => failures.push(error) })
+    const broken = new Error('expected the disk, found none')
+    const load = vi.spyOn(store, 'load').mockImplementation(() => {
+      throw broken
+    })
+    powered.tpm.faults.add({ kind: 'reset' })
+    expect(extend(powered)).toBe(TPM_RC.FAILURE)
+    expect(failures).toEqual([broken])
+    expect(random(powered)).toBe(TPM_RC.FAILURE)
+    expect(powered.call(TPM2_GetTestResult, {}).testResult).toBe(TPM_RC.FAILURE)
+    load.mockRestore()
+    powered.tpm.reset()
+    powered.startup()
+    expect(random(powered)).toBeUndefined()
+    expect(failures).toHaveLength(1)
   })
 
   it('failure-mode: before the command, for this one and all that follow', () => {
