@@ -20,9 +20,6 @@ const rcInsufficient = 0x09a
 const rcFailure = 0x101
 const rcLocality = 0x907
 
-/** The first two bytes of a command without and with sessions (Part 2, TPM_ST). */
-const tags: readonly number[] = [0x8001, 0x8002]
-
 const waiting: Step = { kind: 'wait' }
 
 /** A client of the data port. */
@@ -35,8 +32,8 @@ export class SwtpmData implements Protocol {
 
   take(input: ByteQueue, ended: boolean): Step {
     if (input.length < headerSize) return waiting
-    const first = input.u32(0)
-    if (first === sendCommand && !tags.includes(first >>> 16)) return this.#takePrefixed(input)
+    // No command begins so: its first two bytes are a TPM_ST.
+    if (input.u32(0) === sendCommand) return this.#takePrefixed(input)
     const size = input.u32(2)
     if (size > this.#state.limits.message) return { ...this.#answerAll(input), close: true }
     if (size < headerSize) return this.#answerAll(input)
