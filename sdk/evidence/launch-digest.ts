@@ -13,7 +13,7 @@
 //   vCPU         one, CPU model EPYC-v4 (signature 0x800f12), SEV_FEATURES 1, reset state: it begins at 0xfffffff0, in
 //                the image's last page. Its VMSA page comes last
 // Each page's address is in its PAGE_INFO, and the vCPU's state is a page of the chain: an image elsewhere, a vCPU with
-// another state, or one more, has another digest.
+// another state, or one more, has another digest. The place is a convention: node runs the image, no processor does.
 
 import { EvidenceError } from './errors.ts'
 import { FIRMWARE_END, readSevFirmware, type SevFirmware, type SnpSection } from './snp/firmware.ts'
@@ -21,7 +21,7 @@ import { type DirectBoot, HASH_TABLE_BYTES, kernelHashesPage } from './snp/kerne
 import { PAGE_BYTES, PageChain } from './snp/page-chain.ts'
 import { cpuSignature, RESET_ADDRESS, vmsaPage } from './snp/vcpu.ts'
 
-/** More vCPUs than any VMM gives. */
+/** As many vCPUs as any VMM gives. */
 const MAX_VCPUS = 4096
 
 /** A guest as QEMU would launch it. */

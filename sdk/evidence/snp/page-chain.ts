@@ -22,7 +22,7 @@ const NO_CONTENTS = new Uint8Array(LAUNCH_DIGEST_BYTES)
 /** Where a VMSA is said to lie: the highest page of 48 bits, because KVM gives it no guest physical address. */
 const VMSA_ADDRESS = 0xffff_ffff_f000
 
-/** Pages that only their type and address count of. */
+/** Pages of which only type and address count. */
 export type BarePage = 'ZERO' | 'SECRETS' | 'CPUID'
 
 /** A launch digest in the making; `digest` is that of the pages so far, zeros before the first. */

@@ -94,7 +94,7 @@ export function vmsaPage({ address, signature, features }: VcpuStart): Uint8Arra
   // Real mode: the upper half of the address is the hidden base of CS, the lower half is RIP.
   write([CS + 8, 8, (address & 0xffff_0000) >>> 0])
   write([0x178, 8, address & 0xffff])
-  write([0x310, 8, signature]) // RDX
+  write([0x310, 4, signature]) // RDX
   write([0x3b0, 8, features]) // SEV_FEATURES
   return page
 }

@@ -213,7 +213,9 @@ describe('the launch digest of a guest', () => {
       expect(codeOf(() => digest({ ...change, vcpus: 1, directBoot: undefined }))).toBeUndefined()
     }
     for (const vcpus of [0, -1, 1.5, 4097]) expect(() => digest({ vcpus })).toThrow(RangeError)
-    expect(() => digest({ cpuSignature: -1 })).toThrow(RangeError)
+    for (const signature of [-1, 2 ** 32]) {
+      expect(() => digest({ cpuSignature: signature })).toThrow(RangeError)
+    }
     expect(() => digest({ guestFeatures: 1n << 64n })).toThrow(RangeError)
   })
 })
