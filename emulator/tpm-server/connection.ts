@@ -3,7 +3,7 @@
 // A client can be wrong, slow, gone or hostile without others noticing: after each message the others have their turn,
 // a client that does not read its answers is not read from, and what it may hold in memory is limited.
 
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { stayAwake } from './awake.ts'
 import { ByteQueue } from './byte-queue.ts'
 import type { EndReason, Limits, Log, Protocol, Step } from './protocol.ts'
@@ -43,7 +43,7 @@ export interface Surroundings {
 
 /** A client's connection. */
 export class Connection {
-  readonly #socket: Socket
+  readonly #socket: Duplex
   readonly #protocol: Protocol
   readonly #surroundings: Surroundings
   readonly #input = new ByteQueue()
@@ -56,7 +56,7 @@ export class Connection {
   /** When the client began to owe us something: the rest of a message, or reading its answers. */
   #owingSince: number | undefined
 
-  constructor(socket: Socket, protocol: Protocol, surroundings: Surroundings) {
+  constructor(socket: Duplex, protocol: Protocol, surroundings: Surroundings) {
     this.#socket = socket
     this.#protocol = protocol
     this.#surroundings = surroundings
@@ -91,7 +91,7 @@ export class Connection {
     this.#closing = true
     this.#input.clear()
     this.#owingSince = performance.now()
-    this.#socket.destroySoon()
+    this.#socket.end(() => this.#socket.destroy())
   }
 
   /** Ends the connection at once. */

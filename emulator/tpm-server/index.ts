@@ -1,6 +1,6 @@
 // The entry of this room: servers that put a TPM on sockets, for the clients of other projects. No TPM logic is here.
 
-export { closeOnSignals, formatAddress, serveAt, serveTpm } from './serve.ts'
+export { closeOnSignals, formatAddress, serveAt, serveQemu, serveTpm } from './serve.ts'
 export type { ServeAtOptions, ServeTpmOptions, TpmAddresses, TpmProtocol, TpmServer } from './serve.ts'
 export type { Listen } from './listener.ts'
 export type { EndReason, Limits, Log } from './protocol.ts'

@@ -6,6 +6,7 @@ import { connect, createServer, Socket } from 'node:net'
 import type { AddressInfo, ListenOptions, Server } from 'node:net'
 import { Connection } from './connection.ts'
 import type { MemoryBudget, Surroundings } from './connection.ts'
+import { PassingConnection, requireDescriptors } from './passed-descriptors.ts'
 import type { EndReason, Limits, Log, Protocol } from './protocol.ts'
 
 /** sun_path of unix(7), without its final zero. */
@@ -22,18 +23,24 @@ export type Listen =
       readonly mode?: number
       readonly uid?: number
       readonly gid?: number
+      /** Clients may pass a socket (passed-descriptors.ts); then fewer of them can be connected. */
+      readonly descriptors?: boolean
     }
   /** A socket that listens already. */
   | { readonly kind: 'listening'; readonly descriptor: number }
   /** A socket with one client at its other end. */
   | { readonly kind: 'connected'; readonly descriptor: number }
 
+/** Each connection that may pass a socket costs a process at first. */
+const mostPassing = 16
+
 /** What a listener needs of its server. */
 export interface ListenerContext {
   readonly limits: Limits
   readonly budget: MemoryBudget
   readonly log: Log
-  newProtocol(): Protocol
+  /** `passing` is the client's connection where it may pass a socket. */
+  newProtocol(passing: PassingConnection | undefined): Protocol
   /** A client went; `remaining` clients are still here. */
   clientLeft(remaining: number): void
   end(reason: EndReason): void
@@ -41,15 +48,16 @@ export interface ListenerContext {
 
 /** Clients of one address, and how they get in. */
 export class Listener {
-  readonly #listen: Listen
+  readonly #listen: Listen | null
   readonly #context: ListenerContext
   readonly #connections = new Set<Connection>()
   readonly #surroundings: Surroundings
   #server: Server | undefined
   #allGone: (() => void) | undefined
-  #address: Listen
+  #address: Listen | null
 
-  constructor(listen: Listen, context: ListenerContext) {
+  /** Without an address the only clients are those of adopt(). */
+  constructor(listen: Listen | null, context: ListenerContext) {
     this.#listen = listen
     this.#address = listen
     this.#context = context
@@ -69,21 +77,32 @@ export class Listener {
   }
 
   /** The address with the port that was found for port 0. */
-  get address(): Listen {
+  get address(): Listen | null {
     return this.#address
+  }
+
+  /** True while a client is here. */
+  get occupied(): boolean {
+    return this.#connections.size > 0
   }
 
   /** Resolves when clients can connect; rejects with the system's error when they cannot. */
   async open(): Promise<void> {
     const listen = this.#listen
+    if (listen === null) return
     if (listen.kind === 'connected') {
-      this.#adopt(new Socket({ fd: listen.descriptor, readable: true, writable: true, allowHalfOpen: true }))
+      this.adopt(new Socket({ fd: listen.descriptor, readable: true, writable: true, allowHalfOpen: true }))
       return
     }
     if (listen.kind === 'unix') await removeStaleSocket(listen.path)
-    const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) => {
-      this.#adopt(socket)
-    })
+    const pauseOnConnect = takesSockets(listen)
+    if (pauseOnConnect) requireDescriptors()
+    const server = createServer(
+      { allowHalfOpen: true, noDelay: true, keepAlive: true, pauseOnConnect },
+      (socket) => {
+        this.adopt(socket)
+      },
+    )
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject)
       server.listen(listenOptions(listen), resolve)
@@ -131,17 +150,22 @@ export class Listener {
     for (const connection of this.#connections) connection.destroyIfOwingSince(time)
   }
 
-  #tellWhenGone(): void {
-    if (this.#connections.size === 0) this.#allGone?.()
-  }
-
-  #adopt(socket: Socket): void {
-    if (this.#connections.size >= this.#context.limits.connections && !this.#makeRoom()) {
+  /** Takes the client at the other end of `socket`, or ends the connection when there are too many. */
+  adopt(socket: Socket): void {
+    const passes = takesSockets(this.#listen)
+    const most = this.#context.limits.connections
+    if (this.#connections.size >= (passes ? Math.min(most, mostPassing) : most) && !this.#makeRoom()) {
       this.#context.log('warning', 'refusing a client: too many are connected')
       socket.destroy()
       return
     }
-    this.#connections.add(new Connection(socket, this.#context.newProtocol(), this.#surroundings))
+    const passing = passes ? new PassingConnection(socket) : undefined
+    const protocol = this.#context.newProtocol(passing)
+    this.#connections.add(new Connection(passing ?? socket, protocol, this.#surroundings))
+  }
+
+  #tellWhenGone(): void {
+    if (this.#connections.size === 0) this.#allGone?.()
   }
 
   /** Ends the oldest connection that was never of use. */
@@ -172,7 +196,7 @@ export async function openPair(
       const data = create('data', { kind: 'tcp', host, port })
       await data.open()
       const { address } = data
-      const next = address.kind === 'tcp' ? address.port + 1 : 0
+      const next = address?.kind === 'tcp' ? address.port + 1 : 0
       try {
         const control = create('control', { kind: 'tcp', host, port: next })
         await control.open()
@@ -186,6 +210,10 @@ export async function openPair(
   } finally {
     await Promise.all(rejected.map(async (listener) => listener.close(0)))
   }
+}
+
+function takesSockets(listen: Listen | null): boolean {
+  return listen?.kind === 'unix' && listen.descriptors === true
 }
 
 function listenOptions(listen: Exclude<Listen, { kind: 'connected' }>): ListenOptions & { fd?: number } {

@@ -4,9 +4,11 @@ import { Listener, openPair } from './listener.ts'
 import type { Listen } from './listener.ts'
 import { MemoryBudget } from './connection.ts'
 import { MssimCommands, MssimPlatform, MssimSimulator } from './mssim.ts'
+import type { PassingConnection } from './passed-descriptors.ts'
 import { defaultLimits } from './protocol.ts'
 import type { EndReason, Limits, Log, Protocol } from './protocol.ts'
 import { SwtpmControl } from './swtpm-control.ts'
+import type { TakeDescriptor } from './swtpm-control.ts'
 import { SwtpmData } from './swtpm-data.ts'
 import { defaultRules, memoryStore, SwtpmState } from './swtpm-state.ts'
 import type { SwtpmRules, VolatileStore } from './swtpm-state.ts'
@@ -55,6 +57,16 @@ export interface ServeAtOptions extends CommonOptions {
   readonly control: Listen | null
 }
 
+/** Options of serveQemu(). */
+export interface ServeQemuOptions extends Omit<CommonOptions, 'protocol'> {
+  /** The UNIX socket that the chardev of QEMU's `-tpmdev emulator` connects to. */
+  readonly socketPath: string
+  /** Also TCP ports like those of serveTpm() with 'swtpm', for tools beside the VM; none when absent. */
+  readonly tcpPort?: number
+  /** Address of the TCP ports; 127.0.0.1 when absent. */
+  readonly host?: string
+}
+
 /** Where a server listens. */
 export interface TpmAddresses {
   readonly data: Listen | null
@@ -79,12 +91,7 @@ export interface TpmServer {
 export async function serveTpm(options: ServeTpmOptions): Promise<TpmServer> {
   const server = new Server(options)
   const host = options.host ?? '127.0.0.1'
-  const port = options.tcpPort ?? 2321
-  if (!Number.isInteger(port) || port < 0 || port > 65_534) {
-    throw new RangeError(
-      `"tcpPort" expected 0 or a port up to 65534, since control is on the next, got ${port}`,
-    )
-  }
+  const port = checkedPort(options.tcpPort ?? 2321)
   if (options.unixPath !== undefined) {
     const control = options.control === undefined ? controlPath(options.unixPath) : options.control
     await server.open({ kind: 'unix', path: options.unixPath }, control)
@@ -96,11 +103,31 @@ export async function serveTpm(options: ServeTpmOptions): Promise<TpmServer> {
   return server
 }
 
-/** Puts a TPM on exactly these addresses. */
+/** Puts a TPM on exactly these addresses. A control address where clients may pass a socket needs no data address. */
 export async function serveAt(options: ServeAtOptions): Promise<TpmServer> {
   const server = new Server(options)
   await server.open(options.data, options.control)
   return server
+}
+
+/**
+ * Puts a TPM where QEMU's `-tpmdev emulator` looks for one: on swtpm's control channel, over which QEMU passes the
+ * socket for commands. The TPM's power is off until QEMU turns it on, and the server ends with QEMU.
+ */
+export async function serveQemu(options: ServeQemuOptions): Promise<TpmServer> {
+  const { socketPath, tcpPort, host = '127.0.0.1' } = options
+  const server = new Server({ ...options, protocol: 'swtpm' })
+  const port = tcpPort === undefined ? undefined : checkedPort(tcpPort)
+  await server.open(null, { kind: 'unix', path: socketPath, descriptors: true })
+  if (port !== undefined) await server.openPair(host, port)
+  return server
+}
+
+function checkedPort(port: number): number {
+  if (Number.isInteger(port) && port >= 0 && port <= 65_534) return port
+  throw new RangeError(
+    `"tcpPort" expected 0 or a port up to 65534, since control is on the next, got ${port}`,
+  )
 }
 
 /** Closes the server when the process is told to end. Returns a function that stops listening to the signals. */
@@ -139,7 +166,7 @@ function controlPath(path: string): Listen {
 interface Sides {
   powerOn(): void
   data(): Protocol
-  control(): Protocol
+  control(takeDescriptor?: TakeDescriptor): Protocol
 }
 
 function sidesOf(options: CommonOptions, limits: Limits, log: Log): Sides {
@@ -160,7 +187,7 @@ function sidesOf(options: CommonOptions, limits: Limits, log: Log): Sides {
       if (!options.port.powered) state.initialize(false)
     },
     data: () => new SwtpmData(state),
-    control: () => new SwtpmControl(state),
+    control: (takeDescriptor) => new SwtpmControl(state, takeDescriptor),
   }
 }
 
@@ -177,6 +204,10 @@ class Server implements TpmServer {
   readonly #budget: MemoryBudget
   readonly #sides: Sides
   readonly #settle: Settle
+  /** For the sockets that clients pass. */
+  readonly #passed: Listener
+  readonly #listeners: Listener[]
+  /** Of those, the ones whose addresses clients are told. */
   #data: Listener | null = null
   #control: Listener | null = null
   #sweeper: NodeJS.Timeout | undefined
@@ -188,6 +219,8 @@ class Server implements TpmServer {
     this.#log = options.log ?? (() => undefined)
     this.#budget = new MemoryBudget(this.#limits.memory)
     this.#sides = sidesOf(options, this.#limits, this.#log)
+    this.#passed = this.#newListener('data', null)
+    this.#listeners = [this.#passed]
     let settle: Settle | undefined
     this.closed = new Promise((resolve, reject) => {
       settle = { resolve, reject }
@@ -207,21 +240,28 @@ class Server implements TpmServer {
   }
 
   async open(data: Listen | null, control: Listen | null): Promise<void> {
-    // The control channel first, as a client that finds the data port looks for it at once.
-    if (control !== null) this.#control = await this.#listener('control', control)
     try {
+      // The control channel first, as a client that finds the data port looks for it at once.
+      if (control !== null) this.#control = await this.#listener('control', control)
       if (data !== null) this.#data = await this.#listener('data', data)
     } catch (error) {
-      await this.#control?.close(0)
+      await this.#closeListeners(0)
       throw error
     }
     this.#startSweeping()
   }
 
   async openPair(host: string, port: number): Promise<void> {
-    const [data, control] = await openPair(host, port, (part, listen) => this.#newListener(part, listen))
-    this.#data = data
-    this.#control = control
+    try {
+      const pair = await openPair(host, port, (part, listen) => this.#newListener(part, listen))
+      this.#listeners.push(...pair)
+      const [data, control] = pair
+      this.#data = data
+      this.#control = control
+    } catch (error) {
+      await this.#closeListeners(0)
+      throw error
+    }
     this.#startSweeping()
   }
 
@@ -233,15 +273,17 @@ class Server implements TpmServer {
   async #listener(part: 'data' | 'control', listen: Listen): Promise<Listener> {
     const listener = this.#newListener(part, listen)
     await listener.open()
+    this.#listeners.push(listener)
     return listener
   }
 
-  #newListener(part: 'data' | 'control', listen: Listen): Listener {
+  #newListener(part: 'data' | 'control', listen: Listen | null): Listener {
     return new Listener(listen, {
       limits: this.#limits,
       budget: this.#budget,
       log: this.#log,
-      newProtocol: () => this.#sides[part](),
+      newProtocol: (passing) =>
+        passing === undefined ? this.#sides[part]() : this.#sides.control(() => this.#takeSocket(passing)),
       clientLeft: (remaining) => {
         if (part === 'data' && remaining === 0 && this.#options.terminate === true) this.#end('terminate')
       },
@@ -249,6 +291,18 @@ class Server implements TpmServer {
         this.#end(reason)
       },
     })
+  }
+
+  /** As swtpm, which has one data connection. */
+  #takeSocket(client: PassingConnection): ReturnType<TakeDescriptor> {
+    const socket = client.takeSocket()
+    if (this.#passed.occupied) {
+      socket?.destroy()
+      return 'connected'
+    }
+    if (socket === undefined) return 'none'
+    this.#passed.adopt(socket)
+    return 'taken'
   }
 
   #sendFirst(command: Uint8Array): void {
@@ -263,18 +317,16 @@ class Server implements TpmServer {
 
   #startSweeping(): void {
     const interval = Math.min(1000, Math.max(10, this.#limits.patience / 4))
-    this.#sweeper = setInterval(() => {
-      this.#data?.sweep()
-      this.#control?.sweep()
-    }, interval)
-    this.#sweeper.unref()
+    this.#sweeper ??= setInterval(() => {
+      for (const listener of this.#listeners) listener.sweep()
+    }, interval).unref()
   }
 
   #end(reason: EndReason): void {
     if (this.#ending) return
     this.#ending = true
     clearInterval(this.#sweeper)
-    Promise.all([this.#data?.close(grace), this.#control?.close(grace)])
+    this.#closeListeners(grace)
       .then(() => {
         this.#options.port.flush()
         this.#settle.resolve(reason)
@@ -283,6 +335,10 @@ class Server implements TpmServer {
         this.#log('error', `Error: ${reasonOf(error)}`)
         this.#settle.reject(error)
       })
+  }
+
+  async #closeListeners(patience: number): Promise<void> {
+    await Promise.all(this.#listeners.map(async (listener) => listener.close(patience)))
   }
 }
 

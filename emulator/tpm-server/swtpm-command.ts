@@ -3,6 +3,7 @@
 // Source: swtpm(8); swtpm 0.7.1, observed behaviour.
 
 import { GetoptError } from './getopt.ts'
+import type { Listen } from './listener.ts'
 import type { Log } from './protocol.ts'
 import { closeOnSignals, formatAddress, serveAt } from './serve.ts'
 import type { TpmServer } from './serve.ts'
@@ -157,7 +158,7 @@ async function open(settings: SwtpmSettings, port: TpmPort, log: Log): Promise<T
     port,
     protocol: 'swtpm',
     data: settings.data,
-    control: settings.control,
+    control: controlOf(settings),
     rules: settings.rules,
     terminate: settings.terminate,
     log,
@@ -169,6 +170,11 @@ async function open(settings: SwtpmSettings, port: TpmPort, log: Log): Promise<T
   if (data !== null) log('debug', `commands on ${formatAddress(data)}`)
   if (control !== null) log('debug', `control on ${formatAddress(control)}`)
   return server
+}
+
+/** Without a data address clients pass a socket for commands, as QEMU does. */
+function controlOf({ data, control }: SwtpmSettings): Listen | null {
+  return data === null && control?.kind === 'unix' ? { ...control, descriptors: true } : control
 }
 
 async function writePidOrClose(settings: SwtpmSettings, server: TpmServer): Promise<() => void> {

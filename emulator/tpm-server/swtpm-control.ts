@@ -38,25 +38,28 @@ interface Request {
   readonly handle: (control: ControlRequest) => Step
 }
 
+/**
+ * For transports that receive descriptors: makes a data connection of the socket that came with the request. 'none' when
+ * none came, 'connected' when there is a data connection already.
+ */
+export type TakeDescriptor = () => 'taken' | 'none' | 'connected'
+
 /** A request that came whole. `body` holds its fixed part, `data` what follows. */
 interface ControlRequest {
   readonly state: SwtpmState
   readonly body: DataView
   readonly data: Uint8Array
-  readonly takeDescriptor: (() => boolean) | undefined
+  readonly takeDescriptor: TakeDescriptor | undefined
 }
 
 /** A client of the control channel. */
 export class SwtpmControl implements Protocol {
   readonly #state: SwtpmState
-  readonly #takeDescriptor: (() => boolean) | undefined
+  readonly #takeDescriptor: TakeDescriptor | undefined
   #paddingMayFollow = false
 
-  /**
-   * `takeDescriptor` is for transports that receive descriptors: it makes a data connection of the descriptor that
-   * came with the request and says whether there was one. Without it SET_DATAFD is refused.
-   */
-  constructor(state: SwtpmState, takeDescriptor?: () => boolean) {
+  /** Without `takeDescriptor` SET_DATAFD is refused. */
+  constructor(state: SwtpmState, takeDescriptor?: TakeDescriptor) {
     this.#state = state
     this.#takeDescriptor = takeDescriptor
   }
@@ -265,12 +268,22 @@ function setStateBlob({ state, body, data }: ControlRequest): Step {
 }
 
 function setDataFd({ state, takeDescriptor }: ControlRequest): Step {
-  if (takeDescriptor !== undefined) return result(takeDescriptor() ? ok : badParameter)
-  state.log(
-    'error',
-    'Error: SET_DATAFD is not supported: this server cannot receive file descriptors; give it a data port with --server',
-  )
-  return result(ioError)
+  switch (takeDescriptor?.()) {
+    case 'taken':
+      return result(ok)
+    case 'none':
+      state.log('error', 'Error: SET_DATAFD came without the descriptor of a socket')
+      return result(badParameter)
+    case 'connected':
+      state.log('error', 'Error: SET_DATAFD came while there is a data connection')
+      return result(ioError)
+    case undefined:
+      state.log(
+        'error',
+        'Error: SET_DATAFD is not supported here: it needs a control channel on a UNIX socket and no data port',
+      )
+      return result(ioError)
+  }
 }
 
 function getInfo({ state, body }: ControlRequest): Step {

@@ -4,12 +4,13 @@ import { expect, it } from 'vitest'
 import { ByteQueue } from '../../../../emulator/tpm-server/byte-queue.ts'
 import { defaultLimits } from '../../../../emulator/tpm-server/protocol.ts'
 import { SwtpmControl } from '../../../../emulator/tpm-server/swtpm-control.ts'
+import type { TakeDescriptor } from '../../../../emulator/tpm-server/swtpm-control.ts'
 import { defaultRules, memoryStore, SwtpmState } from '../../../../emulator/tpm-server/swtpm-state.ts'
 import type { TpmPort } from '../../../../emulator/tpm-server/index.ts'
 import { bytes } from '../../../integration/tpm-server/client.ts'
 import { ToyTpm } from '../../../integration/tpm-server/toy-tpm.ts'
 
-function reply(tpm: TpmPort, request: Buffer, takeDescriptor?: () => boolean): string {
+function reply(tpm: TpmPort, request: Buffer, takeDescriptor?: TakeDescriptor): string {
   const state = new SwtpmState(tpm, defaultRules, defaultLimits, () => undefined, memoryStore())
   const input = new ByteQueue()
   input.append(request)
@@ -18,9 +19,10 @@ function reply(tpm: TpmPort, request: Buffer, takeDescriptor?: () => boolean): s
 }
 
 it('has SET_DATAFD where descriptors can be received, and takes the one that came', () => {
-  expect(reply(new ToyTpm(), bytes(1), () => true)).toBe('000000000001ffff')
-  expect(reply(new ToyTpm(), bytes(0x10), () => true)).toBe('00000000')
-  expect(reply(new ToyTpm(), bytes(0x10), () => false)).toBe('00000003')
+  expect(reply(new ToyTpm(), bytes(1), () => 'taken')).toBe('000000000001ffff')
+  expect(reply(new ToyTpm(), bytes(0x10), () => 'taken')).toBe('00000000')
+  expect(reply(new ToyTpm(), bytes(0x10), () => 'none')).toBe('00000003')
+  expect(reply(new ToyTpm(), bytes(0x10), () => 'connected')).toBe('0000001f')
   expect(reply(new ToyTpm(), bytes(1))).toBe('000000000001efff')
 })
 
