@@ -14,7 +14,6 @@ import {
   trimAuth,
 } from '../../../../sdk/tpm2/index.ts'
 import { implement, type Implementation } from '../dispatch/implementation.ts'
-
 import { hmacKeyAt } from '../entities/hmac-key.ts'
 import { addTransient, sequenceAt } from '../entities/object-store.ts'
 import { extendPcr } from '../entities/pcr.ts'

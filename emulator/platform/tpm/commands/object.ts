@@ -40,7 +40,6 @@ import {
   type CreationFields,
   recordUnder,
 } from '../entities/creation.ts'
-
 import { checkAreas, type LoadFields } from '../entities/loading.ts'
 import { externalRecord, qualifiedNameUnder, TpmObject } from '../entities/object.ts'
 import {

@@ -20,7 +20,6 @@ import {
   trimAuth,
 } from '../../../../sdk/tpm2/index.ts'
 import { implement, type Implementation } from '../dispatch/implementation.ts'
-
 import {
   allocatedBanks,
   checkSelection,

@@ -9,12 +9,12 @@ import {
   TPM2_Hash,
   TPM2_HMAC,
   TPM_ALG,
-  TPM_GENERATED_VALUE,
   TPM_RC,
   TPM_RH,
   TPM_ST,
 } from '../../../../sdk/tpm2/index.ts'
 import { implement, type Implementation } from '../dispatch/implementation.ts'
+import { looksGenerated } from '../entities/generated.ts'
 import { hmacKeyAt } from '../entities/hmac-key.ts'
 import { keyAt } from '../entities/object-store.ts'
 import { type TpmObject } from '../entities/object.ts'
@@ -69,12 +69,6 @@ function chooseMode(object: TpmObject, request: EncryptDecryptRequest): number {
     throw new TpmError(TPM_RC.MODE, "expected the key's mode or the caller's, found none or two", 'mode')
   }
   return chosen
-}
-
-/** Whether data starts as what the TPM makes itself does: a restricted key must not sign it. */
-function looksGenerated(data: Uint8Array): boolean {
-  const view = new DataView(data.buffer, data.byteOffset, data.byteLength)
-  return data.length >= 4 && view.getUint32(0) === TPM_GENERATED_VALUE
 }
 
 const hashCommand = implement(TPM2_Hash, (tpm, { data, hashAlg, hierarchy }) => {

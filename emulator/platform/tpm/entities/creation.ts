@@ -23,7 +23,6 @@ import { blockBytes } from '../keys/resumable-hash.ts'
 import { deterministicStream, type Entropy, generateEccKey, generateRsaKey } from '../keys/index.ts'
 import { permanentHierarchy } from '../state/permanent.ts'
 import { type TpmState } from '../state/tpm-state.ts'
-
 import { type ObjectRecord, qualifiedNameUnder, TpmObject } from './object.ts'
 import { implementedSelection, selectedDigest } from './pcr.ts'
 import { checkPublic } from './template.ts'

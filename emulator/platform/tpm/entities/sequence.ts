@@ -5,10 +5,9 @@
 import { type Codec, hash, list, struct, TPM2B_AUTH, TPM_ALG } from '../../../../sdk/tpm2/index.ts'
 import { HASH_STATE, hmacPad, type HashState, ResumableHash } from '../keys/resumable-hash.ts'
 import { LONG_BYTES, oneOf, optional } from '../state/codecs.ts'
+import { GENERATED_BYTES, looksGenerated } from './generated.ts'
 
 const KINDS = ['hash', 'hmac', 'event'] as const
-/** TPM_GENERATED_VALUE's bytes: a digest of data that starts so gets no ticket (Part 1, 32.4). */
-const MAGIC = [0xff, 0x54, 0x43, 0x47]
 
 /** What a sequence is when it is saved. */
 interface SequenceRecord {
@@ -70,7 +69,7 @@ export class Sequence {
 
   update(bytes: Uint8Array): void {
     for (const one of this.#hashes) one.update(bytes)
-    this.#head ??= bytes.slice(0, MAGIC.length)
+    this.#head ??= bytes.slice(0, GENERATED_BYTES)
   }
 
   /**
@@ -79,7 +78,7 @@ export class Sequence {
    */
   get ticketSafe(): boolean {
     const head = this.#head ?? new Uint8Array(0)
-    return head.length === MAGIC.length && MAGIC.some((octet, index) => head[index] !== octet)
+    return head.length === GENERATED_BYTES && !looksGenerated(head)
   }
 
   /** Digests by algorithm; of an HMAC the one HMAC. The sequence is used up. */
