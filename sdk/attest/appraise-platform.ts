@@ -20,6 +20,7 @@ import { Refusal, refuseAs } from './refusal.ts'
 
 /** Longest parts of evidence that are looked at, in bytes. */
 export const EVIDENCE_LIMITS = {
+  publicArea: 1024,
   attest: 1024,
   signature: 1024,
   eventLog: 4 * 1024 * 1024,

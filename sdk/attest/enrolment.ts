@@ -5,7 +5,6 @@
 
 import {
   certificateKey,
-  equalBytes,
   hex,
   parseCertificate,
   parseCertificates,
@@ -18,20 +17,18 @@ import {
   checkAttestationKey,
   type Credential,
   leftPad,
-  makeCredential,
   TPM_ALG,
-  TPMA_OBJECT,
   TPMT_PUBLIC,
   unmarshal,
 } from '../tpm2/index.ts'
-import { randomNonce } from './nonce.ts'
-import { Refusal, refuseAs } from './refusal.ts'
+import { type CredentialChallenge, credentialChallenge } from './credential-challenge.ts'
+import { checkEndorsementKey } from './endorsement-key.ts'
+import { Refusal, refuseAs, unlessRefused } from './refusal.ts'
 
 /** Longest certificate or public area that is looked at. */
-const PART_LIMIT = 16_384
-const MAX_CERTIFICATES = 8
-/** How long a credential may be on its way. */
-const TTL_MS = 60_000
+export const PART_LIMIT = 16_384
+/** Certificates of one key that are looked at. */
+export const MAX_CERTIFICATES = 8
 
 /** One enrolled platform. */
 export interface EnrolmentRecord {
@@ -51,14 +48,8 @@ export interface EnrolmentRecord {
   readonly enrolledAt: number
 }
 
-/** A credential that only the platform's TPM can open, and only for its AK; good for one try and 60 s. */
-export interface EnrolmentChallenge extends Credential {
-  /**
-   * The record, if `secret` is what the credential holds. Throws {@link Refusal}: REFUSED_ENROLMENT for another secret,
-   * STALE_NONCE the second time, whatever the first gave, and after 60 s.
-   */
-  complete(secret: Uint8Array): EnrolmentRecord
-}
+/** The challenge of a platform's enrolment. */
+export type EnrolmentChallenge = CredentialChallenge<EnrolmentRecord>
 
 /**
  * Enrols platforms for one set of trust anchors.
@@ -83,23 +74,9 @@ export class Enroller {
    */
   challenge(keys: PlatformEndorsement): EnrolmentChallenge {
     checkSizes(keys)
-    const started = this.#now()
-    const record = this.#examine(keys, new Date(started))
-    const secret = randomNonce()
-    const credential = refuseAs('REFUSED_ENROLMENT', 'endorsement key', 'one that can open credentials', () =>
-      makeCredential({ ekPublic: unmarshal(TPMT_PUBLIC, keys.ekPublic), objectName: record.akName, secret }),
-    )
-    let open = true
-    return {
-      ...credential,
-      complete: (answer) => {
-        const fresh = open && this.#now() - started < TTL_MS
-        open = false
-        if (!fresh) throw staleCredential()
-        if (!equalBytes(answer, secret)) throw wrongSecret()
-        return record
-      },
-    }
+    const enrolled = this.#examine(keys, new Date(this.#now()))
+    const ekPublic = unmarshal(TPMT_PUBLIC, keys.ekPublic)
+    return credentialChallenge({ ekPublic, akName: enrolled.akName, now: this.#now, enrolled })
   }
 
   /** The whole exchange: `activate` has the platform open the credential. Throws as challenge() and complete(). */
@@ -117,7 +94,8 @@ export class Enroller {
     refuseAs('REFUSED_ENROLMENT', 'attestation key', 'a restricted signing key of this TPM', () => {
       checkAttestationKey(named.akPublic)
     })
-    checkEndorsementKey(named.ekPublic, keys.ekCertificates)
+    checkEndorsementKey(named.ekPublic)
+    checkCertifiedKey(named.ekPublic, keys.ekCertificates)
     const { anchor, reportKey } = this.#commonAnchor(keys, at)
     return {
       ekName: named.ekName,
@@ -145,7 +123,7 @@ export class Enroller {
       )
     verifyAll(this.#anchors)
     for (const anchor of this.#anchors) {
-      const reportKey = attempt(() => verifyAll([anchor]))?.at(-1)
+      const reportKey = unlessRefused(() => verifyAll([anchor]))?.at(-1)
       if (reportKey !== undefined) return { anchor: sha256(anchor), reportKey }
     }
     throw new Refusal('REFUSED_ENROLMENT', 'report key', {
@@ -161,15 +139,6 @@ export function anchorsOf(trustAnchors: readonly string[]): Uint8Array[] {
   return trustAnchors.flatMap((pem) => parseCertificates(pem).map(({ der }) => der))
 }
 
-function attempt<T>(run: () => T): T | undefined {
-  try {
-    return run()
-  } catch (error) {
-    if (error instanceof Refusal) return undefined
-    throw error
-  }
-}
-
 function checkSizes(keys: PlatformEndorsement): void {
   const lists = [keys.ekCertificates, keys.reportKeyCertificates]
   const parts = [keys.ekPublic, keys.akPublic, ...lists.flat()]
@@ -183,16 +152,8 @@ function checkSizes(keys: PlatformEndorsement): void {
   })
 }
 
-/** A key that the certificate names and that can do nothing but open credentials. */
-function checkEndorsementKey(ek: TPMT_PUBLIC, certificates: readonly Uint8Array[]): void {
-  const needed = ['restricted', 'decrypt', 'fixedTPM', 'fixedParent', 'sensitiveDataOrigin'] as const
-  const missing = needed.filter((bit) => (ek.objectAttributes & TPMA_OBJECT[bit]) === 0)
-  if (missing.length > 0 || (ek.objectAttributes & TPMA_OBJECT.sign) !== 0) {
-    throw new Refusal('REFUSED_ENROLMENT', 'endorsement key', {
-      expected: `the attributes ${needed.join(', ')} and not sign`,
-      found: missing.length > 0 ? `a key without ${missing.join(', ')}` : 'a key that signs',
-    })
-  }
+/** The certificate is of this key. */
+function checkCertifiedKey(ek: TPMT_PUBLIC, certificates: readonly Uint8Array[]): void {
   const named = refuseAs('REFUSED_ENROLMENT', 'endorsement key', 'a P-256 key in its certificate', () =>
     certificateKey(parseCertificate(certificates[0] ?? new Uint8Array())),
   )
@@ -207,20 +168,4 @@ function checkEndorsementKey(ek: TPMT_PUBLIC, certificates: readonly Uint8Array[
 function eccKey(ek: TPMT_PUBLIC): PublicKey | undefined {
   if (ek.type !== TPM_ALG.ECC) return undefined
   return PublicKey.fromPoint(leftPad(ek.unique.x, 32), leftPad(ek.unique.y, 32))
-}
-
-function staleCredential(): Refusal {
-  return new Refusal('STALE_NONCE', 'credential', {
-    expected: 'one answer within 60 s',
-    found: 'a second or a late one',
-    action: 'enrol again',
-  })
-}
-
-function wrongSecret(): Refusal {
-  return new Refusal('REFUSED_ENROLMENT', 'activated credential', {
-    expected: 'the secret that was wrapped to this endorsement key and attestation key',
-    found: 'another one',
-    action: "have the platform's own TPM activate it",
-  })
 }

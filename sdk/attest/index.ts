@@ -13,6 +13,8 @@ export {
   verifyChallenge,
 } from './challenge.ts'
 export { ChallengeBook } from './challenge-book.ts'
+export { type CredentialChallenge } from './credential-challenge.ts'
+export { type EnrolledTpm, TpmEnroller, type TpmKeys } from './enrol-tpm.ts'
 export { Enroller, type EnrolmentChallenge, type EnrolmentRecord } from './enrolment.ts'
 export {
   EnrolmentFileError,
@@ -45,6 +47,16 @@ export type {
 export { appraise } from './appraise.ts'
 export { EVIDENCE_LIMITS } from './appraise-platform.ts'
 export { appraisePeer } from './appraise-vms.ts'
+export { appraiseTpm } from './appraise-tpm.ts'
+export type {
+  QuotedEvent,
+  QuotedPcr,
+  TpmAppraisal,
+  TpmEvidence,
+  TpmExpectations,
+  TpmReference,
+  TpmSigner,
+} from './tpm-appraisal.ts'
 export { explainPolicy } from './explain.ts'
 export { type GoldenBoot, type Learned, learnPolicy } from './learn.ts'
 export { Refusal, refuseAs, type RefusalCode, type RefusalDetail } from './refusal.ts'

@@ -93,6 +93,16 @@ export function refuseAs<T>(code: RefusalCode, subject: string, expected: string
   }
 }
 
+/** What `run` returns; undefined where it refuses. */
+export function unlessRefused<T>(run: () => T): T | undefined {
+  try {
+    return run()
+  } catch (error) {
+    if (error instanceof Refusal) return undefined
+    throw error
+  }
+}
+
 /** Errors for bad data carry a `code`; of errors for wrong calls only node's own do, and those are TypeErrors. */
 function hasCode(error: unknown): error is Error & { readonly code: string } {
   if (!(error instanceof Error) || error instanceof TypeError || error instanceof RangeError) return false

@@ -84,9 +84,9 @@ describe('checkquote', () => {
       [['--signature', changed('quote.signature')], 'signature', /found another/],
       [['--signature', workshop.file('short', 'x')], 'signature', /TPMT_SIGNATURE/],
       [['--public', path.join(other, 'ak.public')], 'signature', /scheme/],
-      [['--nonce', '00112234'], 'nonce', /found other data/],
-      [['--nonce', ''], 'nonce', /found other data/],
-      [['--pcrs', 'sha256:8'], 'selection', /found 0xb:8,9/],
+      [['--nonce', '00112234'], 'nonce', /found 00112233/],
+      [['--nonce', ''], 'nonce', /expected the qualifying data none, found 00112233/],
+      [['--pcrs', 'sha256:8'], 'selection', /found sha256:8,9\+sha1:8/],
       [['--values', changed('quote.pcrs', 4 + 16 * 8 + 4 + 4 + 2)], 'values', /found others/],
       [['--eventlog', emptyLog], 'eventlog', /sha256:8, sha1:8/],
     ]

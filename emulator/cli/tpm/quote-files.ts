@@ -7,12 +7,11 @@ import { join } from 'node:path'
 import {
   digestSize,
   isHash,
+  readPublicArea,
   selectedPcrs,
-  TPM2B_PUBLIC,
   type TPMS_PCR_SELECTION,
-  TPMT_PUBLIC,
+  type TPMT_PUBLIC,
   Tpm2Error,
-  unmarshal,
 } from '../../../sdk/tpm2/index.ts'
 import { parsePcrText } from '../commands/eventlog-pcrs.ts'
 import { CommandFailure, EXIT } from '../output.ts'
@@ -132,18 +131,14 @@ function plainPcrs(bytes: Buffer, selection: readonly TPMS_PCR_SELECTION[]): Pcr
 /** A key's public area from a file, TPM2B_PUBLIC or TPMT_PUBLIC. Throws CommandFailure. */
 export function readPublic(path: string): TPMT_PUBLIC {
   const bytes = readInput(path)
-  for (const codec of [TPM2B_PUBLIC, TPMT_PUBLIC]) {
-    try {
-      return unmarshal(codec, bytes)
-    } catch (error) {
-      if (!(error instanceof Tpm2Error)) throw error
-    }
+  try {
+    return readPublicArea(bytes)
+  } catch (cause) {
+    if (!(cause instanceof Tpm2Error)) throw cause
+    const advice =
+      'a PEM does not tell whether the key signs only what a TPM made: use the file of tpm2_createak -u, or of ' +
+      'tpm2_readpublic -o without -f'
+    const message = `${path}: expected a public area (TPM2B_PUBLIC), found none; ${advice}`
+    throw new CommandFailure(EXIT.usage, message, { cause })
   }
-  const advice =
-    'a PEM does not tell whether the key signs only what a TPM made: use the file of tpm2_createak -u, or of ' +
-    'tpm2_readpublic -o without -f'
-  throw new CommandFailure(
-    EXIT.usage,
-    `${path}: expected a public area (TPM2B_PUBLIC), found none; ${advice}`,
-  )
 }

@@ -1,32 +1,18 @@
 // `palimpsest tpm checkquote`: what a quote proves, one check after the other, without a TPM.
-// Source: TPM 2.0 Library, Part 3, clause 18.4 (TPM2_Quote), revision 1.59; sdk/tpm2/quote.ts, which does the checking.
+// Source: TPM 2.0 Library, Part 3, clause 18.4 (TPM2_Quote), revision 1.59; sdk/attest/appraise-tpm.ts does the checking.
 
 import { existsSync } from 'node:fs'
 import { Command, Option } from 'commander'
-import { equalBytes } from '../../../../sdk/crypto/index.ts'
 import {
-  bankName,
-  EvidenceError,
-  type FirmwareLog,
-  pcrText,
-  readFirmwareLog,
-  replay,
-  selectionsText,
-} from '../../../../sdk/evidence/index.ts'
-import {
-  isHash,
-  pcrDigest,
-  type Quote,
-  selectedPcrs,
-  signatureHash,
-  Tpm2Error,
-  type Tpm2ErrorCode,
-  type TPML_PCR_SELECTION,
-  TPMS_ATTEST,
-  TPMT_SIGNATURE,
-  unmarshal,
-  verifyQuote,
-} from '../../../../sdk/tpm2/index.ts'
+  appraiseTpm,
+  Refusal,
+  type RefusalCode,
+  type TpmAppraisal,
+  type TpmEvidence,
+  type TpmExpectations,
+} from '../../../../sdk/attest/index.ts'
+import { selectionsText } from '../../../../sdk/evidence/index.ts'
+import { marshal, type TPML_PCR_SELECTION, TPMT_PUBLIC } from '../../../../sdk/tpm2/index.ts'
 import { CommandFailure, EXIT, Output } from '../../output.ts'
 import { pcrBanks, pcrsJson, type PcrValue } from '../../tpm/pcrs.ts'
 import { quotePaths, readPcrValues, readPublic } from '../../tpm/quote-files.ts'
@@ -46,7 +32,7 @@ interface CheckFlags {
 
 /** What is checked, in this order: after one that fails, nothing that follows means anything. */
 const CHECKS = {
-  key: 'the key signs only what its TPM made',
+  key: 'the key signs only what its TPM made, and strongly',
   signature: 'the signature is by this key',
   message: 'the message is a quote of a TPM',
   nonce: 'the quote has this nonce',
@@ -67,8 +53,8 @@ interface Check {
 class Bad extends Error {
   readonly check: CheckName
 
-  constructor(check: CheckName, message: string) {
-    super(message)
+  constructor(check: CheckName, cause: Error) {
+    super(cause.message, { cause })
     this.check = check
   }
 }
@@ -105,27 +91,27 @@ A folder's own ak.public proves nothing about whose TPM it was: give --public a 
     .action(checkquote)
 }
 
-interface Evidence {
+interface Files {
   readonly attest: Uint8Array
   readonly signature: Uint8Array
   readonly publicPath: string
   readonly valuesPath: string | undefined
-  readonly log: FirmwareLog | undefined
+  readonly eventLog: Uint8Array | undefined
 }
 
 function checkquote(folder: string | undefined, flags: CheckFlags): void {
-  const evidence = evidenceOf(folder, flags)
+  const files = filesOf(folder, flags)
   const out = new Output({ json: flags.json === true })
-  const { checks, quote, values } = check(evidence, flags)
+  const { checks, appraisal, values } = check(files, flags)
   const ok = checks.every(({ verdict }) => verdict !== 'bad')
   if (!ok) process.exitCode = EXIT.failed
   const json = {
     ok,
     checks,
-    pcrs: quote === undefined ? null : selectionsText(quote.attested.pcrSelect),
+    pcrs: appraisal === undefined ? null : selectionsText(appraisal.selection),
     values: values === undefined ? null : pcrsJson(values),
-    clockInfo: quote?.clockInfo ?? null,
-    firmwareVersion: quote?.firmwareVersion ?? null,
+    clockInfo: appraisal?.clockInfo ?? null,
+    firmwareVersion: appraisal?.firmwareVersion ?? null,
   }
   out.result(json, () => [
     ...checks.map((one) => checkLine(out, one)),
@@ -138,7 +124,7 @@ function checkLine(out: Output, { check: name, verdict, detail }: Check): string
   return `${mark}  ${CHECKS[name]}${detail === null ? '' : `: ${detail}`}`
 }
 
-function evidenceOf(folder: string | undefined, flags: CheckFlags): Evidence {
+function filesOf(folder: string | undefined, flags: CheckFlags): Files {
   const paths = folder === undefined ? undefined : quotePaths(folder)
   const [message, signature, publicPath] = [
     flags.message ?? paths?.message,
@@ -155,42 +141,77 @@ function evidenceOf(folder: string | undefined, flags: CheckFlags): Evidence {
     signature: readInput(signature),
     publicPath,
     valuesPath: flags.values ?? beside,
-    log: flags.eventlog === undefined ? undefined : readLog(flags.eventlog),
-  }
-}
-
-function readLog(path: string): FirmwareLog {
-  try {
-    return readFirmwareLog(readInput(path))
-  } catch (cause) {
-    if (!(cause instanceof EvidenceError)) throw cause
-    throw new CommandFailure(EXIT.usage, `${path}: ${cause.message}`, { cause })
+    eventLog: flags.eventlog === undefined ? undefined : readInput(flags.eventlog),
   }
 }
 
 interface Checked {
   readonly checks: readonly Check[]
   /** what may be believed: only there when the key signed it */
-  readonly quote: Quote | undefined
+  readonly appraisal: TpmAppraisal | undefined
   readonly values: readonly PcrValue[] | undefined
 }
 
-function check(evidence: Evidence, flags: CheckFlags): Checked {
+/** Judges the quote by itself, then with values, then with the log, so that a refusal tells which of them is bad. */
+function check(files: Files, flags: CheckFlags): Checked {
+  const { attest, signature, publicPath, valuesPath, eventLog } = files
   const unchecked = new Map<CheckName, string>()
   if (flags.pcrs === undefined) unchecked.set('selection', 'any PCRs will do without --pcrs')
-  if (evidence.valuesPath === undefined) unchecked.set('values', 'no --values were given')
-  if (evidence.log === undefined) unchecked.set('eventlog', 'no --eventlog was given')
-  const remarks = remarksOn(flags)
-  let quote: Quote | undefined
+  if (valuesPath === undefined) unchecked.set('values', 'no --values were given')
+  if (eventLog === undefined) unchecked.set('eventlog', 'no --eventlog was given')
+  const expected = expectations(publicPath, flags)
+  let appraisal: TpmAppraisal | undefined
   let values: readonly PcrValue[] | undefined
+  const judge = (part: Partial<TpmEvidence>, checkOf: (code: RefusalCode) => CheckName | undefined) => {
+    appraisal = appraised({ attest, signature, ...part }, expected, checkOf)
+    return appraisal
+  }
   try {
-    quote = verified(evidence, flags)
-    values = checkedValues(evidence, quote)
-    if (evidence.log !== undefined) checkLog(evidence, evidence.log, quote, values)
-    return { checks: checksUpTo(undefined, unchecked, remarks), quote, values }
+    const { selection } = judge({}, (code) => CHECK_OF[code])
+    if (valuesPath !== undefined) {
+      const found = readPcrValues(valuesPath, selection)
+      judge({ pcrValues: pcrBanks(found) }, () => 'values')
+      values = found
+    }
+    if (eventLog !== undefined) {
+      judge({ eventLog, pcrValues: values === undefined ? undefined : pcrBanks(values) }, () => 'eventlog')
+    }
+    return { checks: checksUpTo(undefined, unchecked, remarksOn(flags)), appraisal, values }
   } catch (error) {
-    if (error instanceof Bad) return { checks: checksUpTo(error, unchecked, remarks), quote, values }
-    throw error
+    if (!(error instanceof Bad)) throw error
+    return { checks: checksUpTo(error, unchecked, remarksOn(flags)), appraisal, values }
+  }
+}
+
+function expectations(publicPath: string, { nonce, pcrs }: CheckFlags): TpmExpectations {
+  return {
+    akPublic: marshal(TPMT_PUBLIC, readPublic(publicPath)),
+    qualifyingData: nonce,
+    ...(pcrs === undefined ? { pcrs: [], coverage: 'minimum' } : { pcrs }),
+  }
+}
+
+/** What a refusal of the quote by itself is about. */
+const CHECK_OF: Readonly<Partial<Record<RefusalCode, CheckName>>> = {
+  REFUSED_SIZE: 'message',
+  REFUSED_ENROLMENT: 'key',
+  REFUSED_SIGNATURE: 'signature',
+  REFUSED_QUOTE: 'message',
+  REFUSED_BINDING: 'nonce',
+  REFUSED_PCRS: 'selection',
+}
+
+function appraised(
+  evidence: TpmEvidence,
+  expected: TpmExpectations,
+  checkOf: (code: RefusalCode) => CheckName | undefined,
+): TpmAppraisal {
+  try {
+    return appraiseTpm(evidence, expected)
+  } catch (error) {
+    const name = error instanceof Refusal ? checkOf(error.code) : undefined
+    if (name === undefined || !(error instanceof Refusal)) throw error
+    throw new Bad(name, error)
   }
 }
 
@@ -220,114 +241,4 @@ function checksUpTo(
       ? { check: name, verdict: 'good', detail: remarks.get(name) ?? null }
       : { check: name, verdict: 'unchecked', detail: why }
   })
-}
-
-const CHECK_OF: Readonly<Partial<Record<Tpm2ErrorCode, CheckName>>> = {
-  BAD_AK: 'key',
-  BAD_SIGNATURE: 'signature',
-  UNSUPPORTED: 'signature',
-  BAD_MAGIC: 'message',
-  BAD_TYPE: 'message',
-  MALFORMED: 'message',
-  BAD_QUALIFYING_DATA: 'nonce',
-  PCR_SELECTION: 'selection',
-}
-
-/** The quote, when its key signed it and it answers the nonce. Throws Bad. */
-function verified({ attest, signature, publicPath }: Evidence, { nonce, pcrs }: CheckFlags): Quote {
-  const akPublic = readPublic(publicPath)
-  if (tried(() => unmarshal(TPMT_SIGNATURE, signature)) === undefined) {
-    throw new Bad(
-      'signature',
-      'expected a TPMT_SIGNATURE, found other bytes; tpm2_quote writes one without -f',
-    )
-  }
-  try {
-    const expectedSelection = pcrs ?? selectionIn(attest)
-    return verifyQuote({ attest, signature, akPublic, qualifyingData: nonce, expectedSelection })
-  } catch (error) {
-    const name = error instanceof Tpm2Error ? CHECK_OF[error.code] : undefined
-    if (name === undefined || !(error instanceof Tpm2Error)) throw error
-    throw new Bad(name, error.message)
-  }
-}
-
-/** What the message says it is of; nothing is concluded from it before the signature is verified. */
-function selectionIn(attest: Uint8Array): TPML_PCR_SELECTION {
-  const message = tried(() => unmarshal(TPMS_ATTEST, attest))
-  return message !== undefined && 'pcrSelect' in message.attested ? message.attested.pcrSelect : []
-}
-
-function tried<T>(read: () => T): T | undefined {
-  try {
-    return read()
-  } catch (error) {
-    if (error instanceof Tpm2Error) return undefined
-    throw error
-  }
-}
-
-/** The values of the quoted PCRs, when there is a file of them. Throws Bad. */
-function checkedValues({ valuesPath, signature }: Evidence, quote: Quote): readonly PcrValue[] | undefined {
-  if (valuesPath === undefined) return undefined
-  const selection = quote.attested.pcrSelect
-  const found = readPcrValues(valuesPath, selection)
-  const values = selection.flatMap((bank) =>
-    selectedPcrs(bank).map((pcr) => {
-      const one = found.find((value) => value.bank === bank.hash && value.pcr === pcr)
-      if (one === undefined) {
-        throw new Bad('values', `expected a value of ${pcrText({ bank: bank.hash, pcr })}, found none`)
-      }
-      return one
-    }),
-  )
-  if (!isQuoted(quote, signature, values)) {
-    throw new Bad('values', 'expected values with the digest that was signed, found others')
-  }
-  return values
-}
-
-function isQuoted(quote: Quote, signature: Uint8Array, values: readonly PcrValue[]): boolean {
-  const hashAlg = signatureHash(unmarshal(TPMT_SIGNATURE, signature))
-  const digest = pcrDigest(quote.attested.pcrSelect, pcrBanks(values), hashAlg)
-  return equalBytes(digest, quote.attested.pcrDigest)
-}
-
-/** Throws Bad, naming the PCRs that the log does not lead to where their values are known. */
-function checkLog(
-  { signature }: Evidence,
-  log: FirmwareLog,
-  quote: Quote,
-  values: readonly PcrValue[] | undefined,
-): void {
-  const replayed = quote.attested.pcrSelect.flatMap((bank) => {
-    const pcrs = replayedBank(log, bank.hash)
-    return selectedPcrs(bank).map((pcr) => ({
-      bank: bank.hash,
-      pcr,
-      value: pcrs.get(pcr) ?? new Uint8Array(0),
-    }))
-  })
-  const different = (values ?? []).filter(
-    ({ value }, at) => !equalBytes(value, replayed[at]?.value ?? new Uint8Array(0)),
-  )
-  if (different.length > 0) {
-    throw new Bad('eventlog', `it leads elsewhere for ${different.map(pcrText).join(', ')}`)
-  }
-  if (!isQuoted(quote, signature, replayed)) {
-    throw new Bad('eventlog', 'it leads elsewhere; --values would tell for which PCRs')
-  }
-}
-
-function replayedBank(log: FirmwareLog, bank: number): Map<number, Uint8Array> {
-  const has = log.algorithms.some(({ algorithmId }) => algorithmId === bank)
-  if (!isHash(bank) || !has) {
-    throw new Bad('eventlog', `expected a log with bank ${bankName(bank)}, found one without`)
-  }
-  try {
-    return replay(log, bank)
-  } catch (cause) {
-    if (cause instanceof EvidenceError) throw new Bad('eventlog', cause.message)
-    throw cause
-  }
 }
