@@ -42,7 +42,10 @@ export interface UefiMeasurement {
   readonly data: Uint8Array
 }
 
-/** Measurements in the order of a real log. Equal to a real boot's when nothing is unknown. */
+/**
+ * Measurements in the order of a real log. Equal to a real boot's when nothing is unknown, for OVMF with the PCDs of its
+ * own DSC files.
+ */
 export interface UefiMeasurements {
   readonly measurements: readonly UefiMeasurement[]
   readonly unknown: readonly UnknownBytes[]

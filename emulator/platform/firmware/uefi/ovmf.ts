@@ -47,9 +47,9 @@ export function variablesVolume(flash: Area): Volume | undefined {
  */
 export function readOvmf(flash: Area): Ovmf {
   const volumes = volumesOf(flash)
+  if (volumes.length === 0) flash.malformed(0, 'expected UEFI firmware volumes, found none')
   const main = volumes.at(-2)
-  if (main === undefined)
-    return flash.malformed(0, `expected two firmware volumes, found ${String(volumes.length)}`)
+  if (main === undefined) return flash.unsupported(0, 'expected two firmware volumes, as OVMF has, found one')
   const unpacked = unpackSection(compressedSection(main))
   const images = sectionsOf(unpacked).filter(({ type }) => type === SECTION_TYPE.FIRMWARE_VOLUME_IMAGE)
   const [pei, dxe] = images.map(({ body }) => readVolume(body))

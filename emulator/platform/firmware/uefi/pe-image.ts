@@ -20,8 +20,8 @@ export interface PeImage {
   readonly machine: 'ia32' | 'x64'
   /** address of its first byte */
   readonly base: number
-  readonly text: PeSection
-  readonly data: PeSection
+  /** EFI_IMAGE_SECTION_HEADERs */
+  readonly sections: Area
 }
 
 /** A range of the image. */
@@ -49,25 +49,22 @@ function readPeImage(area: Area): PeImage {
   const plus = area.uint16(optional, 'Magic') === PE32_PLUS
   const base = plus ? area.uint64(optional + 24, 'ImageBase') : area.uint32(optional + 28, 'ImageBase')
   const sections = optional + area.uint16(header + 20, 'SizeOfOptionalHeader')
-  const count = area.uint16(header + 6, 'NumberOfSections')
-  const find = (name: string) =>
-    findSection(area.part(sections, count * SECTION_HEADER_LENGTH, 'section table'), area, name)
-  return { area, machine, base, text: find('.text'), data: find('.data') }
+  const length = area.uint16(header + 6, 'NumberOfSections') * SECTION_HEADER_LENGTH
+  return { area, machine, base, sections: area.part(sections, length, 'section table') }
 }
 
-function findSection(table: Area, image: Area, name: string): PeSection {
-  for (let at = 0; at < table.length; at += SECTION_HEADER_LENGTH) {
-    const found = Buffer.from(table.part(at, 8, 'section name').bytes)
-      .toString('latin1')
-      .replace(/\0+$/, '')
-    if (found !== name) continue
-    const offset = table.uint32(at + 12, 'VirtualAddress')
-    if (table.uint32(at + 20, 'PointerToRawData') !== offset) {
-      table.unsupported(at + 20, 'expected a section that lies in the file as in memory, found another')
+/** Where a section is. Throws FirmwareError IMAGE_UNSUPPORTED for an image without. */
+export function peSection({ area, sections }: PeImage, name: string): PeSection {
+  for (let at = 0; at < sections.length; at += SECTION_HEADER_LENGTH) {
+    const found = Buffer.from(sections.part(at, 8, 'section name').bytes).toString('latin1')
+    if (found.replace(/\0+$/, '') !== name) continue
+    const offset = sections.uint32(at + 12, 'VirtualAddress')
+    if (sections.uint32(at + 20, 'PointerToRawData') !== offset) {
+      sections.unsupported(at + 20, 'expected a section that lies in the file as in memory, found another')
     }
-    const length = table.uint32(at + 16, 'SizeOfRawData')
-    image.part(offset, length, `the section ${name}`)
+    const length = sections.uint32(at + 16, 'SizeOfRawData')
+    area.part(offset, length, `the section ${name}`)
     return { offset, length }
   }
-  return table.malformed(0, `expected a section ${name}, found none`)
+  return sections.unsupported(0, `expected a section ${name}, found none`)
 }

@@ -6,7 +6,7 @@
 import { equalBytes, hex } from '../../../../sdk/crypto/index.ts'
 import { guidBytes } from '../../../../sdk/evidence/index.ts'
 import type { PhaseVolume } from './ovmf.ts'
-import { type PeImage, peImageOf, type PeSection } from './pe-image.ts'
+import { type PeImage, peImageOf, type PeSection, peSection } from './pe-image.ts'
 import { PLATFORM_INFO_LENGTH } from './platform-info.ts'
 
 const PLATFORM_PEI = '222c386d-5abc-4fb4-b124-fbb82488acf4'
@@ -25,6 +25,9 @@ export interface PlatformVariables {
   /** mMemoryTypeInformation; written by builds with SMM only */
   readonly memoryTypes: number
 }
+
+/** An image with the sections that are searched. */
+type Module = PeImage & { readonly text: PeSection; readonly data: PeSection }
 
 /** PlatformPei, as far as it matters here. */
 export interface PlatformPei {
@@ -46,15 +49,15 @@ export function findPlatformPei({ volume, files }: PhaseVolume): PlatformPei {
     )
   }
   const start = image.area.offset - volume.area.offset
-  const { offset, length } = image.data
+  const module = { ...image, text: peSection(image, '.text'), data: peSection(image, '.data') }
   return {
     machine: image.machine,
-    data: { offset: start + offset, length },
-    variables: variablesOf(image, start),
+    data: { offset: start + module.data.offset, length: module.data.length },
+    variables: variablesOf(module, start),
   }
 }
 
-function variablesOf(image: PeImage, start: number): PlatformVariables | undefined {
+function variablesOf(image: Module, start: number): PlatformVariables | undefined {
   if (image.area.length > MAX_IMAGE || !computesAddressWidth(image)) return undefined
   const platformInfo = findPlatformInfo(image)
   const flags = platformInfo === undefined ? undefined : findFwCfgFlags(image, platformInfo)
@@ -87,7 +90,7 @@ function reference({ area, machine, base }: PeImage, at: number, immediate = 0):
   return machine === 'ia32' ? operand - base : at + 4 + immediate + (operand | 0)
 }
 
-const inData = ({ data }: PeImage, offset: number, length: number) =>
+const inData = ({ data }: Module, offset: number, length: number) =>
   offset >= data.offset && offset + length <= data.offset + data.length
 
 /** The only one there is; undefined for none and for several, which would be a guess. */
@@ -104,7 +107,7 @@ const CALLS = {
 } as const
 
 /** BuildGuidDataHob (&gUefiOvmfPkgPlatformInfoGuid, &mPlatformInfoHob, sizeof (EFI_HOB_PLATFORM_INFO)). */
-function findPlatformInfo(image: PeImage): number | undefined {
+function findPlatformInfo(image: Module): number | undefined {
   const call = CALLS[image.machine]
   const found = places(image, image.text, call.pattern).filter((at) => {
     const guid = reference(image, at + call.guid)
@@ -122,10 +125,7 @@ function findPlatformInfo(image: PeImage): number | undefined {
  * QemuFwCfgInitialize() starts: mQemuFwCfgSupported = TRUE; mQemuFwCfgDmaSupported = FALSE. No other code sets one flag
  * and clears another, but where fields of the structure follow.
  */
-function findFwCfgFlags(
-  image: PeImage,
-  platformInfo: number,
-): { supported: number; dma: number } | undefined {
+function findFwCfgFlags(image: Module, platformInfo: number): { supported: number; dma: number } | undefined {
   const isFlag = (at: number) =>
     inData(image, at, 1) && (at < platformInfo || at >= platformInfo + PLATFORM_INFO_LENGTH)
   const found = places(image, image.text, 'c605.{8}01c605.{8}00')
@@ -135,24 +135,7 @@ function findFwCfgFlags(
 }
 
 /** mMemoryTypeInformation: pairs of EFI_MEMORY_TYPE and a number of pages, to the end mark EfiMaxMemoryType. */
-function findMemoryTypes(image: PeImage): number | undefined {
-  const [nvs, reclaim, reserved, code, data, end] = ['0a', '09', '00', '05', '06', '10'].map(
-    (type) => `${type}000000`,
-  )
-  const pages = '.{4}0000'
-  const pattern = [
-    nvs,
-    pages,
-    reclaim,
-    pages,
-    reserved,
-    pages,
-    code,
-    pages,
-    data,
-    pages,
-    end,
-    '00000000',
-  ].join('')
-  return only(places(image, image.data, pattern))
+function findMemoryTypes(image: Module): number | undefined {
+  const entries = ['0a', '09', '00', '05', '06'].map((type) => `${type}000000.{4}0000`)
+  return only(places(image, image.data, `${entries.join('')}1000000000000000`))
 }

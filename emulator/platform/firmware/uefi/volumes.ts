@@ -12,7 +12,6 @@ import {
   FILE_HEADER_LENGTH,
   FIXED_CHECKSUM,
   SECTION_ALIGNMENT,
-  SECTION_TYPE,
   VOLUME_SIGNATURE,
 } from '../volume-format.ts'
 import { Area } from './area.ts'
@@ -191,12 +190,10 @@ export function sectionsOf(body: Area): Section[] {
 }
 
 /**
- * What a GUID-defined section unpacks to: sections. Throws FirmwareError IMAGE_UNSUPPORTED for another compression than
+ * What a GUID-defined section (SECTION_TYPE.GUID_DEFINED) unpacks to: sections. Throws FirmwareError IMAGE_UNSUPPORTED for another compression than
  * LZMA, and IMAGE_MALFORMED for a damaged one or one of more than 64 MiB.
  */
-export function unpackSection({ type, area, body }: Section): Area {
-  if (type !== SECTION_TYPE.GUID_DEFINED)
-    area.malformed(3, `expected a GUID-defined section, found type ${String(type)}`)
+export function unpackSection({ area, body }: Section): Area {
   const guid = body.guid(0, 'SectionDefinitionGuid')
   if (guid !== LZMA_GUID)
     area.unsupported(0, `expected a section compressed with LZMA (${LZMA_GUID}), found ${guid}`)
