@@ -2,14 +2,30 @@
 
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { concatBytes, utf8 } from '../../../../sdk/crypto/index.ts'
-import { digestsOf, EV, EventLogWriter, type NewEvent } from '../../../../sdk/evidence/index.ts'
-import { hash, TPM_ALG } from '../../../../sdk/tpm2/index.ts'
+import { concatBytes, fromHex, utf8 } from '../../../../sdk/crypto/index.ts'
+import { bankOf, digestsOf, EV, EventLogWriter, type NewEvent } from '../../../../sdk/evidence/index.ts'
+import { hash, type PcrBanks, TPM_ALG } from '../../../../sdk/tpm2/index.ts'
+
+const ovmf = join(import.meta.dirname, '../../../fixtures/ovmf')
 
 /** The log of a real boot of OVMF. */
-export const ovmfLog = new Uint8Array(
-  readFileSync(join(import.meta.dirname, '../../../fixtures/ovmf/eventlog.bin')),
-)
+export const ovmfLog = new Uint8Array(readFileSync(join(ovmf, 'eventlog.bin')))
+
+/** What the TPM held after that boot: all PCRs of four banks. */
+export const ovmfPcrs: PcrBanks = printedPcrs(readFileSync(join(ovmf, 'pcrs.txt'), 'utf8'))
+
+/** PCRs as tpm2_pcrread prints them. */
+function printedPcrs(text: string): PcrBanks {
+  const banks = new Map<number, Map<number, Uint8Array>>()
+  let pcrs = new Map<number, Uint8Array>()
+  for (const line of text.split('\n')) {
+    const [, bank] = /^\s*(sha\d+):$/.exec(line) ?? []
+    if (bank !== undefined) banks.set(bankOf(bank) ?? 0, (pcrs = new Map<number, Uint8Array>()))
+    const [, pcr, value] = /^\s*(\d+)\s*: 0x([0-9A-F]+)$/.exec(line) ?? []
+    if (value !== undefined) pcrs.set(Number(pcr), fromHex(value.toLowerCase()))
+  }
+  return banks
+}
 
 /** An event to be written: its digest is that of its data unless `measured` says what else was measured. */
 export interface Step {
