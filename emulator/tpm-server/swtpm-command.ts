@@ -8,17 +8,20 @@ import type { Log } from './protocol.ts'
 import { closeOnSignals, formatAddress, serveAt } from './serve.ts'
 import type { TpmServer } from './serve.ts'
 import { isDaemon, startDaemon, tellReady } from './swtpm-daemon.ts'
-import { fileStore, openLog, writePid } from './swtpm-files.ts'
+import { openLog, writePid } from './swtpm-files.ts'
 import { capabilitiesText, generalHelp, socketHelp, statesText, versionText } from './swtpm-help.ts'
 import { SwtpmError } from './swtpm-options.ts'
 import { inheritedDescriptors, readSettings } from './swtpm-settings.ts'
 import type { StatePlace, SwtpmSettings } from './swtpm-settings.ts'
+import type { VolatileStore } from './swtpm-state.ts'
 import type { TpmPort } from './tpm-port.ts'
 import { message, reasonOf } from './wire.ts'
 
 /** A TPM that was opened for the program. */
 export interface OpenedTpm {
   readonly port: TpmPort
+  /** Where STORE_VOLATILE writes; memory when absent. */
+  readonly volatileStore?: VolatileStore
   /** Gives the state's storage free. The server has flushed by then. */
   close(): void | Promise<void>
 }
@@ -137,7 +140,7 @@ async function serveLogged(program: SwtpmProgram, settings: SwtpmSettings, log: 
   }
   const tpm = await program.openTpm(settings.state)
   try {
-    const server = await open(settings, tpm.port, log)
+    const server = await open(settings, tpm, log)
     const removePid = await writePidOrClose(settings, server)
     const ignoreSignals = closeOnSignals(server)
     try {
@@ -152,8 +155,9 @@ async function serveLogged(program: SwtpmProgram, settings: SwtpmSettings, log: 
   }
 }
 
-async function open(settings: SwtpmSettings, port: TpmPort, log: Log): Promise<TpmServer> {
+async function open(settings: SwtpmSettings, tpm: OpenedTpm, log: Log): Promise<TpmServer> {
   const { startup } = settings
+  const { port, volatileStore } = tpm
   const server = await serveAt({
     port,
     protocol: 'swtpm',
@@ -164,7 +168,7 @@ async function open(settings: SwtpmSettings, port: TpmPort, log: Log): Promise<T
     log,
     powerOn: !settings.needInit,
     ...(startup === 'clear' || startup === 'state' ? { firstCommand: startupCommand(startup) } : {}),
-    ...(settings.state === null ? {} : { volatileStore: fileStore(settings.state) }),
+    ...(volatileStore === undefined ? {} : { volatileStore }),
   })
   const { data, control } = server.addresses
   if (data !== null) log('debug', `commands on ${formatAddress(data)}`)

@@ -1,22 +1,9 @@
-// Files that the swtpm program keeps beside the TPM's own state: its log, its process id, and the volatile state that
-// was stored for the next INIT.
+// Files that the swtpm program keeps beside the TPM's own state: its log and its process id.
 
-import {
-  closeSync,
-  constants,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
-import { dirname, join } from 'node:path'
+import { closeSync, constants, openSync, rmSync, writeSync } from 'node:fs'
 import type { Log } from './protocol.ts'
 import { SwtpmError } from './swtpm-options.ts'
-import type { LogSettings, PidPlace, StatePlace } from './swtpm-settings.ts'
-import type { VolatileStore } from './swtpm-state.ts'
+import type { LogSettings, PidPlace } from './swtpm-settings.ts'
 import { reasonOf } from './wire.ts'
 
 const debugLevel = 5
@@ -60,45 +47,5 @@ export function writePid(place: PidPlace | null, pid: number): () => void {
   }
   return () => {
     rmSync(place.file, { force: true })
-  }
-}
-
-/**
- * The stored volatile state as a file beside the permanent one, with swtpm's name in a folder. Never the file of the
- * TPM's own volatile state (`X.volatile`), which has another format.
- */
-export function fileStore(place: StatePlace): VolatileStore {
-  const path =
-    place.kind === 'folder' ? join(place.path, 'tpm2-00.volatilestate') : `${place.path}.volatilestate`
-  return {
-    read: () => {
-      try {
-        return Uint8Array.from(readFileSync(path))
-      } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-        throw error
-      }
-    },
-    write: (bytes) => {
-      const temporary = `${path}.new`
-      withDescriptor(openSync(temporary, 'w', place.mode), (descriptor) => {
-        writeFileSync(descriptor, bytes)
-        fsyncSync(descriptor)
-      })
-      renameSync(temporary, path)
-      // The rename itself is lost in a power cut until the folder is on the disk too.
-      withDescriptor(openSync(dirname(path), 'r'), fsyncSync)
-    },
-    remove: () => {
-      rmSync(path, { force: true })
-    },
-  }
-}
-
-function withDescriptor(descriptor: number, work: (descriptor: number) => void): void {
-  try {
-    work(descriptor)
-  } finally {
-    closeSync(descriptor)
   }
 }

@@ -15,6 +15,7 @@ import {
   type StatePlace,
   type TpmInformation,
   type TpmPort,
+  type VolatileStore,
 } from '../../tpm-server/index.ts'
 import { TPM_SPEC } from '../../../sdk/tpm2/index.ts'
 import { lockState } from './state-lock.ts'
@@ -101,21 +102,39 @@ export function lockPlace(place: StatePlace, patience?: number): Promise<() => v
   return lockState(storeAt(place).path('permanent'), patience)
 }
 
+/** Where a powered TPM's state waits for the next INIT: in a file of its own, beside the one of Tpm.putAside(). */
+function storedAt(place: StatePlace): FileTpmStore {
+  return new FileTpmStore(`${storeAt(place).path('permanent')}.stored`, place.mode)
+}
+
+function volatileStore(place: StatePlace): VolatileStore {
+  const stored = storedAt(place)
+  return {
+    read: () => stored.load('volatile'),
+    write: (state) => {
+      stored.save('volatile', state)
+    },
+    remove: () => {
+      stored.save('volatile', undefined)
+    },
+  }
+}
+
 /** Opens the TPM of a place, off; null is a TPM without storage. */
 export function openTpm(
   place: StatePlace | null,
   options: Omit<TpmOptions, 'store'> = {},
 ): { readonly tpm: Tpm } & OpenedTpm {
   const tpm = new Tpm({ ...options, store: place === null ? new MemoryTpmStore() : storeAt(place) })
-  return { tpm, port: tpmPort(tpm), close: () => undefined }
+  const opened = { tpm, port: tpmPort(tpm), close: () => undefined }
+  return place === null ? opened : { ...opened, volatileStore: volatileStore(place) }
 }
 
-/** The states that lie at a place, with their sizes in bytes. */
+/** The states that lie at a place, with swtpm's names for them and their sizes in bytes. */
 export function listStates(place: StatePlace): { readonly name: string; readonly size: number }[] {
-  const store = storeAt(place)
   return [
-    { name: 'permall', path: store.path('permanent') },
-    { name: 'volatilestate', path: store.path('volatile') },
+    { name: 'permall', path: storeAt(place).path('permanent') },
+    { name: 'volatilestate', path: storedAt(place).path('volatile') },
   ].flatMap(({ name, path }) => {
     const stat = statSync(path, { throwIfNoEntry: false })
     return stat === undefined ? [] : [{ name, size: stat.size }]

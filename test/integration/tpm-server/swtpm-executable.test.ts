@@ -1,13 +1,14 @@
 // The `swtpm` command as harnesses find it on PATH, with the TPM of this package behind it.
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { nodeArguments } from '../../../emulator/testbed/index.ts'
-import { bytes } from './client.ts'
+import { bytes, type Client } from './client.ts'
 import { afterwards, cleanUp, client, temporaryFolder } from './setup.ts'
+import { getRandom, startupClear } from './toy-tpm.ts'
 
 let folder: string
 
@@ -69,6 +70,46 @@ describe('a state that one swtpm works with', () => {
       const next = start('next', ...at('tpm', second))
       await listening(next)
       expect(await (await client({ kind: 'unix', path: next.control })).ask(4, bytes(2, 0))).toBe('00000000')
+    })
+  }
+})
+
+describe('what STORE_VOLATILE stores', () => {
+  const states = (tpmState: string): unknown => {
+    const words = ['socket', '--tpm2', '--tpmstate', tpmState, '--print-states']
+    const { stdout } = spawnSync(process.execPath, [...nodeArguments(['cli', 'swtpm']), ...words])
+    const { states: found } = JSON.parse(stdout.toString()) as { states: { name: string }[] }
+    return found.map(({ name }) => name)
+  }
+
+  /** A swtpm with its two channels. */
+  const begin = async (name: string, tpmState: string): Promise<{ control: Client; data: Client }> => {
+    const data = join(folder, `${name}.data`)
+    const begun = start(name, '--tpmstate', tpmState, '--server', `type=unixio,path=${data}`)
+    await listening(begun)
+    return {
+      control: await client({ kind: 'unix', path: begun.control }),
+      data: await client({ kind: 'unix', path: data }),
+    }
+  }
+
+  for (const kind of ['dir=', 'backend-uri=file://']) {
+    it(`is listed, and resumed by the INIT of another process, at ${kind}`, async () => {
+      const tpmState = `${kind}${join(folder, 'tpm')}`
+      const first = await begin('first', tpmState)
+      expect(await first.control.ask(4, bytes(2, 0))).toBe('00000000')
+      expect((await first.data.ask(10, getRandom)).slice(12)).toBe('00000100')
+      expect((await first.data.ask(10, startupClear)).slice(12)).toBe('00000000')
+      expect(states(tpmState)).toEqual(['permall'])
+      expect(await first.control.ask(4, bytes(0xa))).toBe('00000000')
+      expect(states(tpmState)).toEqual(['permall', 'volatilestate'])
+      expect(await first.control.ask(4, bytes(3))).toBe('00000000')
+      await first.control.untilEnd()
+      const second = await begin('second', tpmState)
+      // Started already; bit 0 of the flags forgets what was stored.
+      expect(await second.control.ask(4, bytes(2, 1))).toBe('00000000')
+      expect((await second.data.ask(20, getRandom)).slice(12, 20)).toBe('00000000')
+      expect(states(tpmState)).toEqual(['permall'])
     })
   }
 })

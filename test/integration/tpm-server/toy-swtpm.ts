@@ -1,9 +1,24 @@
 // The program "swtpm" with the toy TPM behind it, for tests of its command line, exit codes and background mode.
 
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runSwtpm } from '../../../emulator/tpm-server/index.ts'
+import type { VolatileStore } from '../../../emulator/tpm-server/index.ts'
 import { ToyTpm } from './toy-tpm.ts'
+
+const VOLATILE = 'volatile'
+
+function storeAt(file: string): VolatileStore {
+  return {
+    read: () => (existsSync(file) ? new Uint8Array(readFileSync(file)) : undefined),
+    write: (bytes) => {
+      writeFileSync(file, bytes)
+    },
+    remove: () => {
+      rmSync(file, { force: true })
+    },
+  }
+}
 
 process.exitCode = await runSwtpm({
   words: process.argv.slice(2),
@@ -16,10 +31,11 @@ process.exitCode = await runSwtpm({
     if (place !== null && !existsSync(place.path)) {
       throw new Error(`Error: expected a folder for the state, found no ${place.path}`)
     }
-    return { port: new ToyTpm(), close: () => undefined }
+    const opened = { port: new ToyTpm(), close: () => undefined }
+    return place === null ? opened : { ...opened, volatileStore: storeAt(join(place.path, VOLATILE)) }
   },
   listStates: (place) => {
-    const file = join(place.path, 'tpm2-00.volatilestate')
+    const file = join(place.path, VOLATILE)
     return existsSync(file) ? [{ name: 'volatile', size: statSync(file).size }] : []
   },
 })

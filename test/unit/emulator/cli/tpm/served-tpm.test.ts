@@ -7,6 +7,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { listStates, openTpm } from '../../../../../emulator/cli/tpm/served-tpm.ts'
 import { FileTpmStore } from '../../../../../emulator/platform/tpm/index.ts'
 
+const STATE = new Uint8Array(300_000).map((_, index) => index)
+
 let folder: string
 
 beforeEach(() => {
@@ -28,17 +30,37 @@ describe('a TPM at a place', () => {
       const file = { kind: 'file', path: join(folder, 'tpm'), mode } as const
       const within = { kind: 'folder', path: join(folder, 'in'), mode } as const
       for (const place of [file, within]) {
-        const { tpm } = openTpm(place)
+        const { tpm, port, volatileStore } = openTpm(place)
         tpm.powerOn()
+        expect(listStates(place).map(({ name }) => name)).toEqual(['permall'])
+        volatileStore?.write(port.saveState('volatile'))
+        expect(listStates(place).map(({ name }) => name)).toEqual(['permall', 'volatilestate'])
         tpm.putAside()
         tpm.powerOff()
-        expect(listStates(place).map(({ name }) => name)).toEqual(['permall', 'volatilestate'])
       }
-      expect(modeOf(file.path)).toBe(mode)
-      expect(modeOf(`${file.path}.volatile`)).toBe(mode)
-      expect(modeOf(join(within.path, 'tpm-state'))).toBe(mode)
+      const names = ['tpm', 'tpm.volatile', 'tpm.stored.volatile']
+      const all = [...names, ...names.map((name) => join('in', name.replace('tpm', 'tpm-state')))]
+      expect(all.map((name) => modeOf(join(folder, name)))).toEqual(all.map(() => mode))
     })
   }
+
+  it('keeps what is stored for the next INIT apart from what the TPM puts aside itself, until it is removed', () => {
+    for (const kind of ['file', 'folder'] as const) {
+      const place = { kind, path: join(folder, kind), mode: 0o600 }
+      const { tpm, volatileStore } = openTpm(place)
+      expect(volatileStore?.read()).toBeUndefined()
+      volatileStore?.write(STATE)
+      volatileStore?.write(STATE.subarray(0, 10))
+      tpm.powerOn()
+      tpm.putAside()
+      tpm.reset()
+      expect(openTpm(place).volatileStore?.read()).toEqual(STATE.slice(0, 10))
+      volatileStore?.remove()
+      expect(openTpm(place).volatileStore?.read()).toBeUndefined()
+      expect(listStates(place).map(({ name }) => name)).toEqual(['permall'])
+    }
+    expect(openTpm(null).volatileStore).toBeUndefined()
+  })
 
   it("is the owner's alone where nobody says otherwise", () => {
     const store = new FileTpmStore(join(folder, 'tpm'))
