@@ -30,7 +30,9 @@ The following options are supported:
 -f|--fd <fd>     : take TPM commands from this connected socket and end with it
 --ctrl type=[unixio|tcp][,path=<path>][,port=<port>[,bindaddr=address[,ifname=ifname]]]
        [,fd=<fd>|clientfd=<fd>][,mode=0...][,uid=uid][,gid=gid]
-                 : the control channel, at such an address; fd listens already, clientfd is one client
+                 : the control channel, at such an address; fd listens already, clientfd is one client;
+                   on a UNIX path without --server, --port and --fd a client passes the socket on which it
+                   sends TPM commands, as QEMU does
 --tpmstate dir=<dir>[,mode=0...][,lock]|backend-uri=dir://<dir>|backend-uri=file://<file>
                  : where the state is kept; TPM_PATH may name a folder instead;
                    without either the state is lost when the program ends

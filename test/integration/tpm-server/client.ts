@@ -54,6 +54,11 @@ export class Client {
     return client
   }
 
+  /** On a socket that is connected already. */
+  static over(socket: Socket): Client {
+    return new Client(socket)
+  }
+
   send(...parts: readonly (number | string | Uint8Array)[]): void {
     this.socket.write(bytes(...parts))
   }
