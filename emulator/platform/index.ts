@@ -3,5 +3,5 @@
 export { type Platform, type PlatformOptions, runPlatform } from './main.ts'
 export { provisionEkCertificates } from './ek-certificates.ts'
 export { Manufacturer } from './endorsement.ts'
-export { loadFirmware } from './firmware/index.ts'
+export { loadFirmware, uefiMeasurements, type UefiMeasurements } from './firmware/index.ts'
 export { type UefiBootOptions } from './platform.ts'

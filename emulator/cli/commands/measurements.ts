@@ -11,6 +11,7 @@ import { type ConnectionFlags, withConnection, withSession } from '../connection
 import { table } from '../output.ts'
 import { hexValue, selectionValue } from '../values.ts'
 import { eventlogFileCommands } from './eventlog.ts'
+import { eventlogPredictCommand } from './eventlog-predict.ts'
 
 interface SelectionFlags extends ConnectionFlags {
   readonly pcrs: { hash: number; pcrs: number[] }
@@ -132,5 +133,6 @@ export function eventlogCommand(): Command {
       }),
     )
   for (const one of eventlogFileCommands()) command.addCommand(one)
+  command.addCommand(eventlogPredictCommand())
   return command
 }
