@@ -16,35 +16,28 @@ const END_POSITION_MODEL = 14
 const FULL_DISTANCES = 1 << (END_POSITION_MODEL >> 1)
 const END_MARKER = 0xffffffff
 
-const trees = (count: number, bits: number) => Array.from({ length: count }, () => probabilities(1 << bits))
-const chosen = <T>(all: readonly T[], index: number): T => {
-  const one = all[index]
-  if (one === undefined) throw new RangeError(`expected an index below ${String(all.length)}`)
-  return one
-}
-
 /** Lengths of matches, less MATCH_MIN_LENGTH. */
 class LengthDecoder {
   readonly #choice = probabilities(2)
-  readonly #low = trees(POSITION_STATES, 3)
-  readonly #middle = trees(POSITION_STATES, 3)
+  readonly #low = probabilities(POSITION_STATES << 3)
+  readonly #middle = probabilities(POSITION_STATES << 3)
   readonly #high = probabilities(1 << 8)
 
   decode(coder: RangeDecoder, positionState: number): number {
-    if (coder.bit(this.#choice, 0) === 0) return coder.tree(chosen(this.#low, positionState), 3)
-    if (coder.bit(this.#choice, 1) === 0) return 8 + coder.tree(chosen(this.#middle, positionState), 3)
+    if (coder.bit(this.#choice, 0) === 0) return coder.tree(this.#low, 3, positionState << 3)
+    if (coder.bit(this.#choice, 1) === 0) return 8 + coder.tree(this.#middle, 3, positionState << 3)
     return 16 + coder.tree(this.#high, 8)
   }
 }
 
 /** How far back a match lies, less one. */
 class DistanceDecoder {
-  readonly #slots = trees(LENGTH_STATES, 6)
+  readonly #slots = probabilities(LENGTH_STATES << 6)
   readonly #special = probabilities(1 + FULL_DISTANCES - END_POSITION_MODEL)
   readonly #align = probabilities(1 << ALIGN_BITS)
 
   decode(coder: RangeDecoder, length: number): number {
-    const slot = coder.tree(chosen(this.#slots, Math.min(length, LENGTH_STATES - 1)), 6)
+    const slot = coder.tree(this.#slots, 6, Math.min(length, LENGTH_STATES - 1) << 6)
     if (slot < 4) return slot
     const bits = (slot >> 1) - 1
     const distance = (2 | (slot & 1)) * 2 ** bits
@@ -196,13 +189,9 @@ class Decoder {
     const previous = this.#output[this.#written - 1] ?? 0
     const context = ((this.#written & ((1 << lp) - 1)) << lc) + (previous >> (8 - lc))
     const model = this.#literals.subarray(0x300 * context, 0x300 * (context + 1))
-    this.#output[this.#written] = this.#state < 7 ? this.#plain(model) : this.#afterMatch(model)
+    this.#output[this.#written] = this.#state < 7 ? this.#coder.tree(model, 8) : this.#afterMatch(model)
     this.#written += 1
     this.#state = this.#state < 4 ? 0 : this.#state < 10 ? this.#state - 3 : this.#state - 6
-  }
-
-  #plain(model: Uint16Array): number {
-    return this.#coder.tree(model, 8)
   }
 
   /** A literal after a match: it differs from the octet that the match would have gone on with. */

@@ -76,14 +76,17 @@ export class RangeDecoder {
     return zero ? 0 : 1
   }
 
-  /** A number of `bits` bits, the highest first, each by the probability that those before it select. */
-  tree(model: Uint16Array, bits: number): number {
+  /**
+   * A number of `bits` bits, the highest first, each by the probability that those before it select. The tree's root is
+   * at `start` + 1.
+   */
+  tree(model: Uint16Array, bits: number, start = 0): number {
     let node = 1
-    for (let left = bits; left > 0; left -= 1) node = (node << 1) | this.bit(model, node)
+    for (let left = bits; left > 0; left -= 1) node = (node << 1) | this.bit(model, start + node)
     return node - (1 << bits)
   }
 
-  /** As tree(), the lowest bit first; the tree's root is at `start` + 1. */
+  /** As tree(), the lowest bit first. */
   reverseTree(model: Uint16Array, bits: number, start = 0): number {
     let node = 1
     let value = 0

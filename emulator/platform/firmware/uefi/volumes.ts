@@ -112,10 +112,10 @@ export function filesOf(volume: Volume): FirmwareFile[] {
   let deleted = 0
   let at = volume.firstFile
   while (at + FILE_HEADER_LENGTH <= area.length) {
-    if (files.length + deleted >= MAX_PARTS)
-      area.malformed(at, `expected at most ${String(MAX_PARTS)} files, found more`)
     const header = area.part(at, FILE_HEADER_LENGTH, 'a file header')
     if (header.bytes.every((octet) => octet === erased)) break
+    if (files.length + deleted >= MAX_PARTS)
+      area.malformed(at, `expected at most ${String(MAX_PARTS)} files, found more`)
     const length = fileLength(area, at)
     const file = area.part(at, length, 'a file')
     const state = header.uint8(23, 'State') ^ erased
