@@ -192,6 +192,10 @@ const TAG_MEANINGS = new Map([
   ['Linux initrd', 'Another initial RAM disk was loaded.'],
   ['Linux load options', 'The kernel command line changed (its text is not in the log).'],
   ['systemd-boot loader.conf', 'The configuration of systemd-boot (loader.conf) changed.'],
+  [
+    'palimpsest firmware image digest',
+    'The firmware image is another one: it was updated or replaced, even where its own measurements (PCR 0) are the same.',
+  ],
   ['palimpsest platform configuration', 'The platform is configured differently.'],
   [
     'palimpsest firmware manifest',
