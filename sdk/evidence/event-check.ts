@@ -18,6 +18,7 @@ const ONLY_PCR = new Map<number, number>([
   [EV.CPU_MICROCODE, 1],
   [EV.PLATFORM_CONFIG_FLAGS, 1],
   [EV.TABLE_OF_DEVICES, 1],
+  [EV.IPL_PARTITION_DATA, 5],
 ])
 
 /** Code, which odd PCRs do not hold: each is for the configuration of the code in the PCR before it. */
