@@ -107,6 +107,12 @@ function problemsOf(log: EventLog, places: readonly PcrPlace[]): string[] {
   })
 }
 
+/** " (event 4: …)" for the first event of these PCRs that contradicts itself; empty when none does. */
+export function suspectIn(log: EventLog, places: readonly PcrPlace[]): string {
+  const [problem] = problemsOf(log, places)
+  return problem === undefined ? '' : ` (${problem})`
+}
+
 function leadsElsewhere(log: EventLog, places: readonly PcrPlace[]): Refusal {
   const banks = log.algorithms.map(({ algorithmId }) => algorithmId)
   const foreign = places.find(({ bank }) => !banks.includes(bank))
@@ -117,10 +123,9 @@ function leadsElsewhere(log: EventLog, places: readonly PcrPlace[]): Refusal {
       action: 'quote PCRs of a bank that the firmware logs',
     })
   }
-  const [problem] = problemsOf(log, places)
   return new Refusal('REFUSED_EVENT_LOG', 'event log', {
     expected: `one that leads to the quoted ${places.map(pcrText).join(', ')}`,
-    found: `one that leads elsewhere${problem === undefined ? '' : ` (${problem})`}`,
+    found: `one that leads elsewhere${suspectIn(log, places)}`,
     action: 'send the log unchanged and whole, read after the quote',
   })
 }

@@ -247,6 +247,14 @@ describe('the appraisal of a platform', () => {
     }
   })
 
+  it('[C-02] says which event contradicts itself when the log leads elsewhere', () => {
+    const [, boot] = layoutOf(whole)
+    const type = boot?.fields.find(({ name }) => name === 'eventType')?.start ?? 0
+    const digest = boot?.fields.find(({ name }) => name === 'digest')?.start ?? 0
+    const separator = flippedBit(withUint32(whole, type, EV.SEPARATOR), digest, 0)
+    expect(refusalBy(judge, separator)).toMatch(/\(event 2: expected the data of EV_SEPARATOR/)
+  })
+
   it('[C-02] refuses any octet changed in configuration or manifest', () => {
     const tagged = fieldsOf(whole, 'data').filter(([{ type }]) => type === EV.EVENT_TAG)
     expect(tagged).toHaveLength(2)
