@@ -18,6 +18,8 @@ import {
 /** EFI_SYSTEM_NV_DATA_FV_GUID: the file system of a volume that stores variables. */
 const VARIABLES_GUID = 'fff12b8d-7696-4c8b-a985-2747075b4f50'
 
+const FOUR_GIB = 2 ** 32
+
 /** A volume as SEC unpacks it. */
 export interface PhaseVolume {
   readonly volume: Volume
@@ -80,5 +82,12 @@ function baseOf(pei: Volume, files: readonly FirmwareFile[]): number {
   const image = core && peImageOf(core)
   if (image === undefined)
     return pei.area.unsupported(0, 'expected a PEI core with a PE32 section, as OVMF has')
-  return image.base - (image.area.offset - pei.area.offset)
+  const base = image.base - (image.area.offset - pei.area.offset)
+  if (base < 0 || base + pei.area.length > FOUR_GIB) {
+    image.area.malformed(
+      0,
+      `expected a PEI core linked to below 4 GiB, found one at 0x${image.base.toString(16)}`,
+    )
+  }
+  return base
 }

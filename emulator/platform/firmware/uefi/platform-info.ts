@@ -49,7 +49,7 @@ type Values = Readonly<Partial<Record<FieldName, number>>>
 
 /** A field's place in the structure. */
 export interface PlatformInfoField {
-  readonly name: string
+  readonly name: FieldName
   readonly offset: number
   readonly length: number
 }
@@ -99,7 +99,7 @@ export function platformInfo(machine: Machine, build: Build): Uint8Array {
   const bytes = new Uint8Array(PLATFORM_INFO_LENGTH)
   for (const { name, offset, length } of platformInfoFields()) {
     const eight = new DataView(new ArrayBuffer(8))
-    eight.setBigUint64(0, BigInt(values[name as FieldName] ?? 0), true)
+    eight.setBigUint64(0, BigInt(values[name] ?? 0), true)
     bytes.set(new Uint8Array(eight.buffer, 0, length), offset)
   }
   return bytes

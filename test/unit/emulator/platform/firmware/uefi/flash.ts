@@ -4,10 +4,10 @@ import { concatBytes, utf8 } from '../../../../../../sdk/crypto/index.ts'
 import { guid, le, utf16 } from '../../../../sdk/evidence/logs.ts'
 import { lzma } from './lzma-encoder.ts'
 
-export const FFS2 = '8c8ce578-8a3d-4f1c-9935-896185c32dd3'
+const FFS2 = '8c8ce578-8a3d-4f1c-9935-896185c32dd3'
 export const FFS3 = '5473c07a-3dcb-4dca-bd6f-1e9689e7349a'
 export const LZMA = 'ee4e5898-3914-4259-9d6e-dc7bd79403cf'
-export const NV_DATA = 'fff12b8d-7696-4c8b-a985-2747075b4f50'
+const NV_DATA = 'fff12b8d-7696-4c8b-a985-2747075b4f50'
 /** The first file of volume() starts here. */
 export const FIRST_FILE = 72
 
@@ -90,7 +90,7 @@ export function volume(
 /** A PE image that executes in place: headers, .text at 0x100, .data behind. */
 export function peImage(options: {
   machine: 'ia32' | 'x64'
-  base?: number
+  base?: number | bigint
   text?: Uint8Array
   data?: Uint8Array
 }): Uint8Array {

@@ -153,6 +153,16 @@ describe('flash files that are refused', () => {
       message: /^IMAGE_UNSUPPORTED .* PEI core/,
     },
     {
+      what: 'a PEI core below its volume',
+      flash: ovmfImage({ coreBase: 1 }),
+      message: /^IMAGE_MALFORMED .* below 4 GiB, found one at 0x1$/,
+    },
+    {
+      what: 'a PEI core beyond 4 GiB',
+      flash: ovmfImage({ machine: 'x64', coreBase: 2n ** 64n - 1n }),
+      message: /^IMAGE_MALFORMED .* below 4 GiB/,
+    },
+    {
       what: 'no PlatformPei',
       flash: ovmfImage({ without: ['PlatformPei'] }),
       message: /^IMAGE_UNSUPPORTED .* PlatformPei/,

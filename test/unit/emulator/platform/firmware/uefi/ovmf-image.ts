@@ -37,6 +37,8 @@ export interface OvmfOptions {
   readonly flagPairs?: number
   /** processor vendors that PlatformPei knows */
   readonly vendors?: string
+  /** where the PEI core was linked to */
+  readonly coreBase?: number | bigint
   /** PcdFirmwareVersionString */
   readonly version?: string
   /** modules left out, by name */
@@ -98,10 +100,11 @@ const pe = (image: Uint8Array) => section(0x10, image)
 /** PEIFV, and where .data of PlatformPei is in it. */
 export function peiVolume(options: OvmfOptions = {}): { bytes: Uint8Array; data: number } {
   const { machine = 'ia32', version = '', without = [] } = options
+  const { coreBase = PEI_BASE + FIRST_FILE + IMAGE_IN_FILE } = options
   const core = file({
     guid: '52c05b14-0b98-496c-bc3b-04b50211d680',
     type: 0x04,
-    body: pe(peImage({ machine, base: PEI_BASE + FIRST_FILE + IMAGE_IN_FILE })),
+    body: pe(peImage({ machine, base: coreBase })),
   })
   const platform = {
     guid: '222c386d-5abc-4fb4-b124-fbb82488acf4',
