@@ -4,7 +4,6 @@
 import { randomBytes } from 'node:crypto'
 import { expect, it } from 'vitest'
 import {
-  type Credential,
   type DuplicationWraps,
   hash,
   type KeyedHashPublic,
@@ -13,30 +12,22 @@ import {
   objectName,
   protectorOf,
   shareSecret,
-  struct,
   TPM2B_ENCRYPTED_SECRET,
-  TPM2B_ID_OBJECT,
   TPM2B_PRIVATE,
   TPM2B_PUBLIC,
   TPM_ALG,
   TPMA_OBJECT,
   type TPMT_PUBLIC,
   type TPMT_SENSITIVE,
-  UINT32,
   unmarshal,
   wrapDuplicate,
 } from '../../../sdk/tpm2/index.ts'
+import { credentialFile } from './objects.ts'
 import { onEachTpm, type Tools } from './tools.ts'
 
 const PARENTS = ['rsa2048:aes128cfb', 'ecc256:aes128cfb', 'ecc384:aes256cfb']
 const NAME_ALG = new Map([['ecc384:aes256cfb', 'sha384']])
 const DATA = 'sealed outside'
-
-/** A file of tpm2-tools with a credential: magic number, version and the two parts. */
-const CREDENTIAL_FILE = struct<Credential & { readonly magic: number; readonly version: number }>(
-  'credential file',
-  { magic: UINT32, version: UINT32, credentialBlob: TPM2B_ID_OBJECT, secret: TPM2B_ENCRYPTED_SECRET },
-)
 
 async function storageKey(t: Tools, algorithm: string): Promise<TPMT_PUBLIC> {
   const nameAlg = NAME_ALG.get(algorithm) ?? 'sha256'
@@ -89,7 +80,7 @@ onEachTpm((on) => {
           objectName: name,
           secret: new TextEncoder().encode(DATA),
         })
-        t.write('credential', marshal(CREDENTIAL_FILE, { magic: 0xbadcc0de, version: 1, ...credential }))
+        t.write('credential', credentialFile(credential))
       }
       const activate = 'tpm2_activatecredential -Q -c parent.ctx -C parent.ctx -i credential -o secret'
       write(objectName(ekPublic))

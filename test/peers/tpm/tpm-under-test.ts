@@ -2,9 +2,9 @@
 // were written against, so that a flow that only ours fails, or only ours passes, is seen in the same run.
 // Protocols: swtpm's tpm_ioctl.h (control channel), and TpmTcpProtocol.h of the TPM 2.0 reference code (mssim).
 
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect, createServer, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,7 +17,7 @@ export type TpmProtocol = 'swtpm' | 'mssim'
 export interface TpmOptions {
   /** three slots for objects and for sessions, as hardware has, and swtpm always */
   readonly hardwareSlots?: boolean
-  /** ours only: the folder of the manufacturer that certifies its EKs */
+  /** folder of the manufacturer that certifies its EKs, made if missing: ours, or swtpm's local CA */
   readonly ekCertificates?: string
 }
 
@@ -31,6 +31,8 @@ export interface TpmUnderTest {
   send(command: Uint8Array): Promise<Uint8Array>
   /** Takes the power away and gives it back. The TPM then waits for TPM2_Startup. */
   powerCycle(): Promise<void>
+  /** Makes it find itself broken; only with a protocol that has a request for that. */
+  readonly fail?: () => Promise<void>
   stop(): Promise<void>
 }
 
@@ -88,8 +90,9 @@ async function firstLine(child: ChildProcess): Promise<string> {
   })
 }
 
-async function swtpm(): Promise<TpmUnderTest> {
+async function swtpm({ ekCertificates }: TpmOptions = {}): Promise<TpmUnderTest> {
   const state = mkdtempSync(join(tmpdir(), 'peers-swtpm-'))
+  if (ekCertificates !== undefined) manufacture(state, ekCertificates)
   const port = await freePortPair()
   const child = spawn(
     'swtpm',
@@ -105,6 +108,23 @@ async function swtpm(): Promise<TpmUnderTest> {
     await stopped(child)
     rmSync(state, { recursive: true, force: true })
   })
+}
+
+/** Has swtpm's own tools make a TPM with EK certificates, by a local CA of theirs in `folder`. */
+function manufacture(state: string, folder: string): void {
+  mkdirSync(folder, { recursive: true })
+  const [authority, options, setup] = ['localca.conf', 'localca.options', 'setup.conf'].map((name) =>
+    join(folder, name),
+  )
+  const files = { signingkey: 'signkey.pem', issuercert: 'issuercert.pem', certserial: 'certserial' }
+  const paths = Object.entries(files).map(([key, name]) => `${key} = ${join(folder, name)}\n`)
+  writeFileSync(authority ?? '', `statedir = ${folder}\n${paths.join('')}`)
+  writeFileSync(options ?? '', '--platform-manufacturer Test\n--platform-version 1\n--platform-model Test\n')
+  const tool = `create_certs_tool = swtpm_localca\ncreate_certs_tool_config = ${authority ?? ''}\n`
+  writeFileSync(setup ?? '', `${tool}create_certs_tool_options = ${options ?? ''}\n`)
+  const making = ['--tpm2', '--tpmstate', state, '--create-ek-cert', '--config', setup ?? '']
+  const { status, stdout } = spawnSync('swtpm_setup', making, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`swtpm_setup ended with ${String(status)}: ${stdout}`)
 }
 
 async function stopped(child: ChildProcess): Promise<void> {
@@ -165,6 +185,7 @@ function reached(
     port,
     send: (command) => sent(port, command),
     powerCycle: () => control(controlPort),
+    ...(protocol === 'mssim' ? { fail: () => mssimFailure(controlPort) } : {}),
     stop,
   }
 }
@@ -184,6 +205,13 @@ async function mssimControl(controlPort: number): Promise<void> {
   const answer = await exchange(controlPort, uint32s(2, 1, 11), () => 12, uint32s(20))
   if (answer.some((octet) => octet !== 0))
     throw new Error(`power was answered with ${answer.toString('hex')}`)
+}
+
+/** TEST_FAILURE_MODE, SESSION_END. */
+async function mssimFailure(controlPort: number): Promise<void> {
+  const answer = await exchange(controlPort, uint32s(30), () => 4, uint32s(20))
+  if (answer.readUInt32BE(0) !== 0)
+    throw new Error(`TEST_FAILURE_MODE was answered with ${answer.toString('hex')}`)
 }
 
 /** SEND_COMMAND at locality 0, then SESSION_END. */
