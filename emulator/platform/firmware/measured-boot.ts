@@ -33,8 +33,8 @@ export interface MeasuredBoot {
 
 /**
  * Boots: checks the manifest, starts the TPM, measures what the profile says into all banks and the log.
- * Throws FirmwareError MANIFEST_INVALID or MANIFEST_MISMATCH, and for profile `uefi` IMAGE_MALFORMED or SHAPE_UNKNOWN,
- * before anything is measured.
+ * Throws FirmwareError MANIFEST_INVALID or MANIFEST_MISMATCH, and for profile `uefi` IMAGE_MALFORMED,
+ * IMAGE_UNSUPPORTED or SHAPE_UNKNOWN, before anything is measured.
  */
 export function measureBoot(options: MeasuredBootOptions): MeasuredBoot {
   const { device, firmware, hypervisorImage, uefi } = options
