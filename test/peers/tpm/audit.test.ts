@@ -92,5 +92,6 @@ onEachTpm((on) => {
     await t.ok('tpm2_startauthsession -S other.ctx --audit-session')
     await t.ok('tpm2_getrandom -S other.ctx -o random 8')
     await t.refused('tpm2_getrandom -S s.ctx -o random 8', 'TPM_RC_EXCLUSIVE')
+    await t.refused('tpm2_sessionconfig none.ctx', /Could not restore session/)
   })
 })

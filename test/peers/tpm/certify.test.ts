@@ -95,6 +95,7 @@ onEachTpm((on) => {
     const [resets = NaN] = await counts()
     await t.ok('tpm2_shutdown')
     await t.tpm.powerCycle()
+    await t.refused('tpm2_readclock', 'TPM_RC_INITIALIZE')
     await t.ok('tpm2_startup')
     expect(await counts()).toEqual([resets, 1])
     await t.ok('tpm2_shutdown -c')

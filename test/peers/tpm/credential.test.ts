@@ -28,6 +28,10 @@ onEachTpm((on) => {
       const make = `tpm2_makecredential -Q ${maker} -u ek.pub -s secret`
       await t.ok(`${make} -n ${nameOf(t, 'ak.pub')} -o credential`)
       await t.ok(`${make} -n ${nameOf(t, 'ek.pub')} -o for-another`)
+      // A key that signs opens no credential; without a TPM the tool only asks for a public area.
+      const [other, why] =
+        maker === '' ? ['ak.pub', 'TPM_RC_TYPE, handle 1'] : ['secret', /valid TPM2B_PUBLIC/]
+      await t.refused(`${make.replace('ek.pub', other)} -n ${nameOf(t, 'ak.pub')} -o no`, why)
       // 8 octets of header, the size, TPM2B_DIGEST of the integrity, and then what is encrypted.
       tamper(t, 'credential', 'tampered', 50)
       const activate = 'tpm2_activatecredential -Q -c ak.ctx -C ek.ctx -o opened -P session:session.ctx'

@@ -38,6 +38,7 @@ onEachTpm((on) => {
     await t.refused(`tpm2_nvundefine ${INDEX} -C o -P wrong`, 'TPM_RC_BAD_AUTH, session 1')
     await t.ok(`tpm2_nvundefine ${INDEX} -C o`)
     await t.refused(`tpm2_nvread ${INDEX} -C o -s 8`, 'TPM_RC_HANDLE, handle 1')
+    await t.refused(`tpm2_nvreadpublic ${INDEX}`, 'TPM_RC_HANDLE, handle 1')
   })
 
   it('tpm2_nvwrite: who may not write may not, and nobody writes past the end', async () => {
@@ -111,6 +112,9 @@ onEachTpm((on) => {
     await t.refused(`tpm2_nvreadlock ${INDEX} -C o -P wrong`, 'TPM_RC_BAD_AUTH, session 1')
     await t.ok(`tpm2_nvreadlock ${INDEX} -C o`)
     await t.refused(`tpm2_nvread ${INDEX} -C o`, 'TPM_RC_NV_LOCKED')
+    await t.refused(`tpm2_nvwritelock ${INDEX} -C o -P wrong`, 'TPM_RC_BAD_AUTH, session 1')
+    await t.refused('tpm2_nvwritelock 0x1500018 -C o', 'TPM_RC_ATTRIBUTES, handle 2')
+    await t.refused('tpm2_nvwritelock --global -C o -P wrong', 'TPM_RC_BAD_AUTH, session 1')
     await t.ok(`tpm2_nvwritelock ${INDEX} -C o`)
     await t.ok('tpm2_nvwritelock 0x1500017 -C o')
     await t.ok('tpm2_nvwritelock --global -C o')

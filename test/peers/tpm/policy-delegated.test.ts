@@ -127,6 +127,9 @@ onEachTpm((on) => {
     await ownerPolicy(t, digest)
     await session(t, assertion)
     await t.refused(`tpm2_setclock -p session:s.ctx ${String(hour + 1)}`, 'TPM_RC_POLICY_FAIL, session 1')
+    // One command with other parameters is another command.
+    tamper(t, 'cphash', 'other')
+    await t.refused('tpm2_policycphash -S s.ctx --cphash-input other', 'TPM_RC_CPHASH')
     await session(t, assertion)
     await t.ok(`tpm2_setclock -p session:s.ctx ${String(hour)}`)
   })
@@ -146,6 +149,8 @@ onEachTpm((on) => {
     const evict = 'tpm2_evictcontrol -C o -P session:s.ctx 0x81000001'
     await session(t, assertion)
     await t.refused(`${evict} -c other.ctx`, 'TPM_RC_POLICY_FAIL, session 1')
+    tamper(t, 'names', 'other')
+    await t.refused('tpm2_policynamehash -S s.ctx -n other', 'TPM_RC_CPHASH')
     await session(t, assertion)
     await t.ok(`${evict} -c p.ctx`)
   })
@@ -167,6 +172,7 @@ onEachTpm((on) => {
     const duplicate = 'tpm2_duplicate -Q -c k.ctx -G null -p session:s.ctx -r dup -s seed'
     await session(t, select)
     await t.refused(`${duplicate} -C other.ctx`, 'TPM_RC_POLICY_FAIL, session 1')
+    await t.refused(`${select.replace('new.name', 'k.name')} -S s.ctx`, 'TPM_RC_CPHASH')
     await session(t, select)
     await t.ok(`${duplicate} -C new.ctx`)
   })
@@ -185,6 +191,8 @@ onEachTpm((on) => {
       'tpm2_createprimary -C o -G ecc384 -c no.ctx -P session:s.ctx',
       'TPM_RC_POLICY_FAIL, session 1',
     )
+    tamper(t, 'template.hash', 'other')
+    await t.refused('tpm2_policytemplate -S s.ctx --template-hash other', 'TPM_RC_VALUE, parameter 1')
     await session(t, assertion)
     await t.ok('tpm2_createprimary -Q -C o -G ecc -c again.ctx -P session:s.ctx')
     await t.ok('tpm2_readpublic -Q -c p.ctx -o p.pub')

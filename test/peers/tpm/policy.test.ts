@@ -29,6 +29,7 @@ onEachTpm((on) => {
     await t.run('tpm2_flushcontext s.ctx')
     await t.ok('tpm2_startauthsession --policy-session -S s.ctx')
     await t.refused('tpm2_policypcr -S s.ctx -l sha256:7,16 -f expected', 'TPM_RC_VALUE, parameter 1')
+    await t.refused('tpm2_createpolicy --policy-pcr -l sm3_256:7 -L created', 'TPM_RC_HASH, parameter 1')
   })
 
   it('tpm2_policyauthvalue, tpm2_policypassword: the password of the object, as an HMAC or in the clear', async () => {
@@ -42,6 +43,10 @@ onEachTpm((on) => {
       await t.refused(`${UNSEAL}+wrong`, 'TPM_RC_AUTH_FAIL, session 1')
       await session(t, assertion)
       expect(await t.ok(`${UNSEAL}+password`)).toBe(SECRET)
+    }
+    await t.ok('tpm2_startauthsession --hmac-session -S hmac.ctx')
+    for (const assertion of ['tpm2_policyauthvalue', 'tpm2_policypassword']) {
+      await t.refused(`${assertion} -S hmac.ctx`, 'TPM_RC_VALUE, handle 1')
     }
   })
 
@@ -88,6 +93,8 @@ onEachTpm((on) => {
     expect(await t.ok(UNSEAL)).toBe(SECRET)
     await session(t, 'tpm2_policylocality three')
     await t.refused(UNSEAL, 'TPM_RC_POLICY_FAIL, session 1')
+    // No locality is both.
+    await t.refused('tpm2_policylocality -S s.ctx zero', 'TPM_RC_RANGE, parameter 1')
     await seal(t, asserted(NO_POLICY, 'PolicyLocality', '08'))
     await t.refused(UNSEAL, 'TPM_RC_LOCALITY')
   })
@@ -164,6 +171,7 @@ onEachTpm((on) => {
     await session(t, 'tpm2_policynvwritten c')
     await t.ok(write)
     await session(t, 'tpm2_policynvwritten c')
+    await t.refused('tpm2_policynvwritten -S s.ctx s', 'TPM_RC_VALUE, parameter 1')
     await t.refused(write, 'TPM_RC_POLICY_FAIL, session 1')
   })
 
@@ -192,5 +200,6 @@ onEachTpm((on) => {
     expect(await t.ok(UNSEAL)).toBe(SECRET)
     await t.ok('tpm2_flushcontext s.ctx')
     await t.refused('tpm2_policyrestart -S s.ctx', 'TPM_RC_HANDLE, parameter 1')
+    await t.refused('tpm2_getpolicydigest -S s.ctx --hex', 'TPM_RC_HANDLE, parameter 1')
   })
 })

@@ -99,6 +99,8 @@ onEachTpm((on) => {
     const several = 'sha1:1+sha256:0,23+sha384:3+sha512:16'
     await t.ok(`tpm2_quote -Q -c ak.ctx -p ak -l ${several} -q 00 -m quote -s signature -o pcrs -g sha256`)
     await t.ok('tpm2_checkquote -Q -u ak.pub -m quote -s signature -f pcrs -g sha256 -q 00')
+    expect(await t.ok('tpm2_print -t TPMS_ATTEST quote')).toMatch(/extraData: 00\n/)
+    await t.refused('tpm2_print -t TPMS_ATTEST signature', /valid TPMS_ATTEST/)
     await t.refused('tpm2_quote -c ak.ctx -p ak -l sm3_256:0 -m no -s no', 'TPM_RC_HASH, parameter 3')
     // A key that may not sign what the TPM says about itself.
     await t.ok('tpm2_createprimary -Q -C o -G ecc -c p.ctx')

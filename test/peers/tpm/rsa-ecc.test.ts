@@ -92,6 +92,8 @@ onEachTpm((on) => {
     await t.refused('tpm2_ecdhzgen -c k.ctx -p wrong -u own.pub -o z', 'TPM_RC_AUTH_FAIL, session 1')
     tamper(t, 'own.pub', 'off-curve.pub')
     await t.refused('tpm2_ecdhzgen -c k.ctx -p key -u off-curve.pub -o z', 'TPM_RC_ECC_POINT, parameter 1')
+    await t.ok('tpm2_createprimary -Q -C o -G rsa -c rsa.ctx')
+    await t.refused('tpm2_ecdhkeygen -u no.pub -o no -c rsa.ctx', 'TPM_RC_KEY, handle 1')
   })
 
   it('tpm2_geteccparameters: P-256, P-384 and P-521 as in SEC 2; and no curve that is not there', async () => {
@@ -145,6 +147,7 @@ onEachTpm((on) => {
       publicKey: createPublicKey({ key: jwk, format: 'jwk' }),
     })
     expect(readPoint(t.read('z2')).x).toBe(z2.toString('hex'))
+    await t.refused('tpm2_ecephemeral -u no.pub -t no none-such', /Invalid\/unsupported ECC curve/)
     // Each ephemeral key is good for one exchange.
     await t.refused(`${zgen} -p key`, 'TPM_RC_VALUE, parameter 4')
   })

@@ -2,7 +2,7 @@
 // Source: TPM 2.0 Library, Part 3, clauses 9, 10 and 30, revision 1.59.
 
 import { expect, it } from 'vitest'
-import { onEachTpm } from './tools.ts'
+import { onEachTpm, type Tools } from './tools.ts'
 
 const ZEROS = `0x${'00'.repeat(32)}`
 
@@ -17,12 +17,25 @@ const raw = (yaml: string): Map<string, number> =>
     ]),
   )
 
+/** In failure mode, and out of it. */
+async function breakDown(t: Tools, fail: () => Promise<void>): Promise<void> {
+  await fail()
+  // What the tool does not know as a result it takes for an error.
+  await t.refused('tpm2_gettestresult', /Unknown testing result/)
+  await t.refused('tpm2_getrandom 8', 'TPM_RC_FAILURE')
+  await t.refused('tpm2_startup -c', 'TPM_RC_FAILURE')
+  await t.tpm.powerCycle()
+  await t.ok('tpm2_startup -c')
+}
+
 onEachTpm((on) => {
   it('tpm2_startup, tpm2_shutdown: a TPM answers only after Startup, and resumes only what was saved', async () => {
     const t = on()
     await t.tpm.powerCycle()
     await t.refused('tpm2_pcrread sha256:0', 'TPM_RC_INITIALIZE')
-    await t.refused('tpm2_selftest', 'TPM_RC_INITIALIZE')
+    for (const line of ['tpm2_selftest', 'tpm2_gettestresult', 'tpm2_shutdown']) {
+      await t.refused(line, 'TPM_RC_INITIALIZE')
+    }
     await t.ok('tpm2_startup -c')
     expect(await t.ok('tpm2_pcrread sha256:0')).toContain(ZEROS)
     await t.ok(`tpm2_pcrextend 0:sha256=${'11'.repeat(32)}`)
@@ -53,6 +66,13 @@ onEachTpm((on) => {
     expect(await t.ok('tpm2_gettestresult')).toMatch(/status: +success/)
     expect(await t.ok('tpm2_incrementalselftest rsa ecc aes sha256')).toMatch(/status: +(complete|success)/)
     await t.refused('tpm2_incrementalselftest none-such', /invalid or unsupported algorithm/i)
+  })
+
+  it('tpm2_gettestresult: of a TPM in failure mode, which does nothing else until its power is cycled', async () => {
+    const t = on()
+    // Without a request for failure mode a healthy TPM it is; mssim has one.
+    if (t.tpm.fail !== undefined) await breakDown(t, t.tpm.fail)
+    expect(await t.ok('tpm2_gettestresult')).toMatch(/status: +success/)
   })
 
   it('tpm2_getcap: algorithms, commands, curves and banks are there, each once', async () => {

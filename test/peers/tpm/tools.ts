@@ -1,9 +1,9 @@
 // A TPM, a folder and the unmodified programs of other projects, as the flows of this folder use them: one line of shell
 // words per step, which must succeed, or must be refused with the response code that the TPM 2.0 Library gives.
 
-import { execFile } from 'node:child_process'
+import { execFile, type ExecFileException } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeEach, describe, expect, type TestContext } from 'vitest'
 import { describeResponseCode } from '../../../sdk/tpm2/index.ts'
@@ -51,8 +51,8 @@ export class Tools {
         env: { ...process.env, TPM2TOOLS_TCTI: this.#tpm.tcti },
       }
       const child = execFile(program, words, options, (error, stdout, stderr) => {
-        const code = error === null ? 0 : error.code
-        if (typeof code === 'number') {
+        const code = error === null ? 0 : exitCode(error)
+        if (code !== undefined) {
           resolve({ code, stdout: stdout.toString('latin1'), stderr: stderr.toString() })
         } else {
           reject(new Error(`${line}: ${error?.message ?? ''}`))
@@ -123,6 +123,13 @@ export class Tools {
     const rc = Buffer.from(await this.#tpm.send(command)).readUInt32BE(6)
     if (rc !== 0) throw new Error(`${Buffer.from(command).toString('hex')}: ${describeResponseCode(rc)}`)
   }
+}
+
+/** As shells have it, also of a program that crashed, as tpm2_nvreadpublic 5.4 does after it has told of a refusal. */
+function exitCode(error: ExecFileException): number | undefined {
+  if (typeof error.code === 'number') return error.code
+  const { signal } = error
+  return error.killed !== true && signal !== undefined ? 128 + constants.signals[signal] : undefined
 }
 
 const bytes = (text: string): Buffer => Buffer.from(text.replaceAll(' ', ''), 'hex')
