@@ -34,7 +34,7 @@ const INFORMATION: TpmInformation = {
 }
 
 /** Puts a TPM behind the interface of the servers. Its state is durable after every command: there is nothing to flush. */
-function tpmPort(tpm: Tpm): TpmPort {
+export function tpmPort(tpm: Tpm): TpmPort {
   return {
     execute: (command, locality) => tpm.execute(command, locality),
     get powered() {
