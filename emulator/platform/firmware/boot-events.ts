@@ -60,8 +60,7 @@ export function imageBootEvents(subject: BootSubject): BootEvent[] {
 /**
  * Profile `uefi`: what the firmware measures of itself, and before its separators what this platform adds. Throws
  * FirmwareError IMAGE_MALFORMED or IMAGE_UNSUPPORTED for an image that is no UEFI firmware or of a kind that is not known,
- * SHAPE_UNKNOWN when a real boot of this shape would
- * measure bytes that can not be known.
+ * SHAPE_UNKNOWN when a real boot of this shape would measure bytes that can not be known.
  */
 export function uefiBootEvents(subject: BootSubject, { variables, shape }: UefiMachine): BootEvent[] {
   const { image, digest, origin } = subject.firmware
