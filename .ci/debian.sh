@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Debian packages that some tests use as independent judges: uefitool-cli parses our firmware volume, ovmf is real
-# firmware; tpm2-tools, systemd (systemd-creds) and cryptsetup-bin use our TPM, swtpm is the TPM that it is compared with,
-# openssl verifies what both sign. All are optional: tests that need one say so and skip without it.
+# Debian packages that some tests use as independent judges: uefitool-cli and xz-utils unpack firmware volumes, ovmf is real
+# firmware, which boots under qemu-system-x86 with our TPM, as a kernel (linux-image-cloud-amd64, with busybox-static) does;
+# tpm2-tools, systemd (systemd-creds) and cryptsetup-bin use our TPM, swtpm is the TPM that it is compared with, openssl
+# verifies what both sign. All are optional: tests that need one say so and skip without it.
 #
 # Exit code: 0 the packages are there; 75 (EX_TEMPFAIL of sysexits.h) they are not, the last line says why.
 set -u
-packages=(uefitool-cli ovmf tpm2-tools swtpm swtpm-tools systemd cryptsetup-bin openssl)
+packages=(
+  uefitool-cli xz-utils ovmf qemu-system-x86 linux-image-cloud-amd64 busybox-static
+  tpm2-tools swtpm swtpm-tools systemd cryptsetup-bin openssl
+)
 
 without() {
   echo "$1"
