@@ -14,7 +14,8 @@ export class Area {
 
   /** All of something: `whole` names it in errors. */
   constructor(bytes: Uint8Array, whole: string, offset = 0) {
-    this.bytes = bytes
+    // Never a Buffer, whose slice() copies nothing.
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.offset = offset
     this.#whole = whole
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)

@@ -39,6 +39,13 @@ describe('uefiMeasurements', () => {
     expect(measurements[9]?.data).toEqual(utf8('Calling EFI Application from Boot Option'))
   })
 
+  it('takes a file as readFileSync() gives it, and leaves it as it is', () => {
+    const flash = Buffer.from(ovmfImage())
+    const expected = uefiMeasurements({ flash: ovmfImage(), shape: q35 })
+    expect(uefiMeasurements({ flash, shape: q35 })).toEqual(expected)
+    expect(flash.equals(ovmfImage())).toBe(true)
+  })
+
   it('measures the two volumes where the firmware unpacks them to', () => {
     const [pei, dxe] = [peiVolume().bytes, dxeVolume()]
     const blobs = uefiMeasurements({ flash: ovmfImage() }).measurements.slice(1, 3)
