@@ -1,5 +1,5 @@
 // The public entry of this room: terms of a registration, challenges, enrolment of platforms, policies, and appraisal of
-// evidence against them. It transports nothing and knows no gRPC.
+// evidence against them; and enrolment and appraisal of any other TPM. It transports nothing and knows no gRPC.
 
 export { bindingDigest, NONCE_LENGTH, otherRole, type Role, roles } from './binding.ts'
 export { decodeOpen, encodeOpen, OPEN_LIMIT, transcriptOf } from './open.ts'

@@ -13,9 +13,9 @@
  * | REFUSED_SIGNATURE | a report's or manifest's signature or certificate chain |
  * | REFUSED_QUOTE | the quote is not a quote, or not by the enrolled attestation key |
  * | REFUSED_BINDING | terms, role, nonce, block ids or the worker's key are not the ones that were agreed |
- * | REFUSED_PCRS | the quote covers other PCRs, or says other values than the event log |
- * | REFUSED_EVENT_LOG | the event log does not parse, or lacks or has events that it must have or not have |
- * | REFUSED_MEASUREMENT, REFUSED_SIGNER, REFUSED_SVN | the firmware's hash, signer, security version number |
+ * | REFUSED_PCRS | the quote covers other PCRs, or other values than those that came with it |
+ * | REFUSED_EVENT_LOG | the event log does not parse, does not lead to the quoted PCRs, or has other events than it must have |
+ * | REFUSED_MEASUREMENT, REFUSED_SIGNER, REFUSED_SVN | the firmware's hash (of other TPMs a PCR's value or event), signer, security version number |
  * | REFUSED_HYPERVISOR, REFUSED_WORKER | the hypervisor's or worker's measurement is not in the policy |
  * | REFUSED_EXPIRED_REFERENCE | the matching reference value is past its notAfter |
  * | REFUSED_RESET | the platform's clock or reset count went back, or was reset too often |

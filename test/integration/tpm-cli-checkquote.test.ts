@@ -78,6 +78,9 @@ describe('checkquote', () => {
     await tpm().says('quote', ...selected, ...nonce, '--key-type', 'rsa', '--out', other)
     const later = new EventLogWriter([TPM_ALG.SHA1, TPM_ALG.SHA256])
     const emptyLog = workshop.file('empty-log', later.bytes())
+    const whole = new Uint8Array(readFileSync(log()))
+    const endOfDigests = whole.length - 'initrd'.length - 4
+    const digestChanged = whole.map((octet, at) => (at === endOfDigests - 1 ? octet ^ 1 : octet))
     const rows: [readonly string[], string, RegExp][] = [
       [['--message', changed('quote.attest')], 'signature', /found another/],
       [['--message', changed('quote.attest', 0)], 'signature', /found another/],
@@ -89,6 +92,9 @@ describe('checkquote', () => {
       [['--pcrs', 'sha256:8'], 'selection', /found sha256:8,9\+sha1:8/],
       [['--values', changed('quote.pcrs', 4 + 16 * 8 + 4 + 4 + 2)], 'values', /found others/],
       [['--eventlog', emptyLog], 'eventlog', /sha256:8, sha1:8/],
+      [['--eventlog', workshop.file('changed-log', digestChanged)], 'eventlog', /to the quoted sha256:8,/],
+      [['--eventlog', workshop.file('cut-log', whole.slice(0, -1))], 'eventlog', /event 2: .* event data/],
+      [['--eventlog', workshop.file('no-log', 'x')], 'eventlog', /event 0: /],
     ]
     for (const [args, name, why] of rows) {
       const { code, stdout } = await check(proof(), ...nonce, ...args, '--json')
