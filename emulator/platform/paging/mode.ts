@@ -55,8 +55,14 @@ const CR4_PGE = 1n << 7n
 const CR4_LA57 = 1n << 12n
 const CR4_SMEP = 1n << 20n
 const CR4_SMAP = 1n << 21n
-/** Address-space ids, protection keys and shadow stacks change what a walk means, and are not emulated. */
-const CR4_NOT_EMULATED = { PCIDE: 1n << 17n, PKE: 1n << 22n, CET: 1n << 23n, PKS: 1n << 24n }
+/** Address-space ids, protection keys, shadow stacks and address masking change what a walk means: not emulated. */
+const CR4_NOT_EMULATED = {
+  PCIDE: 1n << 17n,
+  PKE: 1n << 22n,
+  CET: 1n << 23n,
+  PKS: 1n << 24n,
+  LAM_SUP: 1n << 28n,
+}
 const EFER_LME = 1n << 8n
 const EFER_LMA = 1n << 10n
 const EFER_NXE = 1n << 11n

@@ -121,7 +121,7 @@ describe('the tables of a booted Linux 6.1, as QEMU lists them', () => {
   const oracle = JSON.parse(fixture('linux61-4level.oracle.json').toString()) as Oracle
   const pages = fixture('linux61-4level.ptpages')
 
-  /** Memory that holds tables only: reading anything else throws. */
+  /** Memory that holds tables only. */
   function memory(): GuestMemory {
     const count = pages.readUInt32LE(8)
     const places = Array.from({ length: count }, (_, index) => 16 + index * (8 + 4096))

@@ -20,7 +20,7 @@ export interface Asked {
   readonly encrypted: boolean
 }
 
-/** Memory from `base` on. */
+/** Memory from `base` on; outside of it there are zeros to read, and nothing to write. */
 export class GuestMemory implements GuestPhysical {
   readonly bytes: Uint8Array
   /** All questions to the nested translation, when a test sets an array. */
@@ -43,9 +43,9 @@ export class GuestMemory implements GuestPhysical {
   }
 
   read64(gpa: number, into: Uint32Array): void {
-    const at = this.#at(gpa)
-    into[0] = this.#view.getUint32(at, true)
-    into[1] = this.#view.getUint32(at + 4, true)
+    const inside = this.has(gpa)
+    into[0] = inside ? this.#view.getUint32(gpa - this.#base, true) : 0
+    into[1] = inside ? this.#view.getUint32(gpa - this.#base + 4, true) : 0
   }
 
   compareAndSet64(
@@ -66,7 +66,7 @@ export class GuestMemory implements GuestPhysical {
 
   /** The 64 bits at `gpa`. */
   get(gpa: number): bigint {
-    return this.#view.getBigUint64(this.#at(gpa), true)
+    return this.has(gpa) ? this.#view.getBigUint64(gpa - this.#base, true) : 0n
   }
 
   /** Stores 64 bits at `gpa`. */
