@@ -74,11 +74,8 @@ export class Mmu {
 
   /** Where an access at a 64-bit address goes; sets A and D of the entries on the way if it can go there. */
   translate(gva: bigint, access: GuestAccess): Translation {
-    return this.translateHalves(Number((gva >> 32n) & LOW_HALF), Number(gva & LOW_HALF), access)
-  }
-
-  /** As `translate`, with the address in two unsigned halves, which spares BigInts. */
-  translateHalves(high: number, low: number, access: GuestAccess): Translation {
+    const high = highHalf(gva)
+    const low = lowHalf(gva)
     const { kind } = access
     const tlb = this.#tlb
     if (tlb.lookup(this.#mode, high, low, access)) {
@@ -95,7 +92,7 @@ export class Mmu {
 
   /** A walk of the tables as they are, past the TLB; changes nothing. */
   explain(gva: bigint, access: GuestAccess): Explanation {
-    const end = this.#walker.walk(this.#mode, Number((gva >> 32n) & LOW_HALF), Number(gva & LOW_HALF), access)
+    const end = this.#walker.walk(this.#mode, highHalf(gva), lowHalf(gva), access)
     return { steps: this.#walker.steps(), end: this.#ended(end, access.kind) }
   }
 
@@ -116,7 +113,7 @@ export class Mmu {
 
   /** INVLPG. */
   invalidatePage(gva: bigint): void {
-    this.#tlb.invalidatePage(Number((gva >> 32n) & LOW_HALF), Number(gva & LOW_HALF))
+    this.#tlb.invalidatePage(highHalf(gva), lowHalf(gva))
   }
 
   #ended(end: WalkEnd, kind: AccessKind): Translation {
@@ -139,6 +136,9 @@ export class Mmu {
     }
   }
 }
+
+const lowHalf = (gva: bigint) => Number(gva & LOW_HALF)
+const highHalf = (gva: bigint) => Number((gva >> 32n) & LOW_HALF)
 
 /** Instructions are private whatever the C-bit says. */
 function mapped(gpa: number, encrypted: boolean, kind: AccessKind): Translation {
