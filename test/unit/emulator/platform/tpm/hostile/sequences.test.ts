@@ -5,7 +5,12 @@
 import fc from 'fast-check'
 import { beforeAll, describe, expect, it } from 'vitest'
 import { IMPLEMENTED } from '../../../../../../emulator/platform/tpm/commands/index.ts'
-import { DEFAULT_LIMITS, type Limits, MemoryTpmStore, Tpm } from '../../../../../../emulator/platform/tpm/index.ts'
+import {
+  DEFAULT_LIMITS,
+  type Limits,
+  MemoryTpmStore,
+  Tpm,
+} from '../../../../../../emulator/platform/tpm/index.ts'
 import { readState } from '../../../../../../emulator/platform/tpm/state/codecs.ts'
 import { SNAPSHOT } from '../../../../../../emulator/platform/tpm/state/volatile.ts'
 import {
