@@ -47,7 +47,10 @@ export function serveCommand(): Command {
     )
     .option('--host <address>', 'address to listen on: whoever reaches it commands the TPM', '127.0.0.1')
     .option('--unix <path>', 'a UNIX socket instead of TCP; control is at the path with ".ctrl"')
-    .option('--socket <path>', 'with qemu: the UNIX socket that QEMU connects to; the command ends with QEMU')
+    .option(
+      '--socket <path>',
+      'with qemu: the UNIX socket that QEMU connects to; an orderly end of QEMU ends the command',
+    )
     .option('--state <folder>', 'keep the TPM here; without it the TPM is gone with the command')
     .option(
       '--seed <hex>',
@@ -114,7 +117,7 @@ async function serveUntilStopped(
     ...(shown.commands === undefined ? [] : [`  commands ${shown.commands}`]),
     `  control  ${shown.control}`,
     ...(shown.tcti === null ? [] : [`  export TPM2TOOLS_TCTI=${shown.tcti}`]),
-    out.dim(flags.protocol === 'qemu' ? 'it ends with QEMU, or with Ctrl-C' : 'stop it with Ctrl-C'),
+    out.dim(flags.protocol === 'qemu' ? 'it ends when QEMU does, or with Ctrl-C' : 'stop it with Ctrl-C'),
   ])
   await server.closed
 }
