@@ -2,7 +2,7 @@
 
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, openSync, readdirSync } from 'node:fs'
+import { openSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import { serveAt, serveQemu } from '../../../emulator/tpm-server/index.ts'
@@ -12,7 +12,7 @@ import { bytes } from './client.ts'
 import type { Client } from './client.ts'
 import { datagramSocket, handleOn, pair, PassingClient } from './passing-client.ts'
 import type { Handle } from './passing-client.ts'
-import { afterwards, cleanUp, client, temporaryFolder } from './setup.ts'
+import { afterwards, cleanUp, client, listens, temporaryFolder } from './setup.ts'
 import { getRandom, random, response, startupClear, ToyTpm } from './toy-tpm.ts'
 
 afterEach(cleanUp)
@@ -256,7 +256,7 @@ describe('programs', () => {
     })
     let complaints = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => (complaints += text))
-    await expect.poll(() => existsSync(path), { timeout: 30_000 }).toBe(true)
+    await expect.poll(() => listens(path), { timeout: 30_000 }).toBe(true)
     const channel = await PassingClient.to(path)
     const [data, result] = await passData(channel)
     expect(result).toBe(ok)

@@ -1,6 +1,6 @@
 // Servers and clients that go away after each test.
 
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { serveTpm } from '../../../emulator/tpm-server/index.ts'
@@ -57,6 +57,14 @@ export async function client(address: Listen | null): Promise<Client> {
     connected.end()
   })
   return connected
+}
+
+/** Whether somebody listens on a UNIX socket: its file is there before, from bind() on. Source: proc_net(5), flags. */
+export function listens(path: string): boolean {
+  const accepting = '00010000'
+  return readFileSync('/proc/net/unix', 'utf8')
+    .split('\n')
+    .some((line) => line.endsWith(` ${path}`) && line.split(' ')[3] === accepting)
 }
 
 export function temporaryFolder(): string {

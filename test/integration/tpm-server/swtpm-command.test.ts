@@ -8,7 +8,7 @@ import { createConnection, createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
-import { afterwards, cleanUp, client, temporaryFolder } from './setup.ts'
+import { afterwards, cleanUp, client, listens, temporaryFolder } from './setup.ts'
 import { getRandom, random, response } from './toy-tpm.ts'
 
 afterEach(cleanUp)
@@ -166,7 +166,7 @@ describe('swtpm socket', () => {
       ...['socket', '--tpm2', '--ctrl', `type=unixio,path=${folder}/c`, '--seccomp', 'action=kill'],
       ...['--log', `file=${log},level=5,prefix=tpm:,truncate`, '--tpmstate', `dir=${folder}`],
     ])
-    await until(() => existsSync(join(folder, 'c')))
+    await until(() => listens(join(folder, 'c')))
     await (await client({ kind: 'unix', path: join(folder, 'c') })).ask(4, 3)
     expect(await once(child, 'exit')).toEqual([0, null])
     const lines = readFileSync(log, 'utf8').split('\n')

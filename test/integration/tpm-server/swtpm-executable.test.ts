@@ -2,12 +2,11 @@
 
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { nodeArguments } from '../../../emulator/testbed/index.ts'
 import { bytes, type Client } from './client.ts'
-import { afterwards, cleanUp, client, temporaryFolder } from './setup.ts'
+import { afterwards, cleanUp, client, listens, temporaryFolder } from './setup.ts'
 import { getRandom, startupClear } from './toy-tpm.ts'
 
 let folder: string
@@ -39,7 +38,7 @@ function start(name: string, ...words: readonly string[]): Running {
 }
 
 async function listening({ child, control, said }: Running): Promise<void> {
-  const settled = (): boolean => existsSync(control) || child.exitCode !== null
+  const settled = (): boolean => listens(control) || child.exitCode !== null
   await expect.poll(settled, { timeout: 30_000 }).toBe(true)
   expect([child.exitCode, said()]).toEqual([null, ''])
 }
