@@ -15,7 +15,7 @@ import {
 } from '../evidence/index.ts'
 import { hash, pcrDigest, selectPcrs, TPM_ALG } from '../tpm2/index.ts'
 import { type AppraisalInput, type Findings, known } from './appraisal.ts'
-import { placesOf, suspectIn } from './appraise-tpm-log.ts'
+import { placesOf, wayOf } from './appraise-tpm-log.ts'
 import { selectionOf } from './policy.ts'
 import { requireReference } from './reference.ts'
 import { Refusal, refuseAs } from './refusal.ts'
@@ -42,7 +42,7 @@ export function checkPcrs({ policy, delivery }: AppraisalInput, findings: Findin
   if (!equalBytes(replayed, quoted)) {
     throw new Refusal('REFUSED_EVENT_LOG', 'event log', {
       expected: `a log that replays to the quoted PCR digest ${hex(quoted)}`,
-      found: `one that replays to ${hex(replayed)}${suspectIn(log, placesOf(selection))}`,
+      found: `one that replays to ${hex(replayed)}${wayOf(log, placesOf(selection))}`,
       action: 'relay the log of the platform unchanged, read after the quote',
     })
   }

@@ -1,5 +1,6 @@
 // The event log of a TPM's boot: whether it leads to the PCRs that were quoted, and which events did. A log that does not
-// is refused with the PCRs that it does not lead to, and with the events that contradict themselves.
+// is refused with the PCRs that it does not lead to, the events that were measured into them, and those that contradict
+// themselves.
 
 import { equalBytes } from '../crypto/index.ts'
 import {
@@ -17,6 +18,9 @@ import {
 import { type PcrBanks, selectedPcrs, TPM_ALG, type TPML_PCR_SELECTION } from '../tpm2/index.ts'
 import { Refusal, refuseAs } from './refusal.ts'
 import type { QuotedEvent, QuotedPcr } from './tpm-appraisal.ts'
+
+/** How many events a refusal names by their numbers. */
+const NUMBERS_NAMED = 8
 
 /** What is asked of a log. */
 export interface LogQuestion {
@@ -57,7 +61,7 @@ export function explainPcrs(question: LogQuestion): QuotedPcr[] {
   }
   const astray = places.filter((place) => !leadsTo(place) && !exempt.includes(place.pcr))
   if (astray.length > 0) throw leadsElsewhere(log, astray)
-  if (values === undefined && !areQuoted(replayed)) throw leadsElsewhere(log, places)
+  if (values === undefined && !areQuoted(replayed)) throw leadsElsewhere(log, measuredPlaces(log, places))
   const explained = places.filter(leadsTo)
   const [problem] = problemsOf(log, explained)
   if (problem !== undefined) throw contradiction(problem)
@@ -107,10 +111,33 @@ function problemsOf(log: EventLog, places: readonly PcrPlace[]): string[] {
   })
 }
 
-/** " (event 4: …)" for the first event of these PCRs that contradicts itself; empty when none does. */
-export function suspectIn(log: EventLog, places: readonly PcrPlace[]): string {
+/**
+ * How a log leads where it should not: " by events 1, 2 and 5" for those measured into these PCRs, and "(event 2: …)" for
+ * the first of them that contradicts itself.
+ */
+export function wayOf(log: EventLog, places: readonly PcrPlace[]): string {
   const [problem] = problemsOf(log, places)
-  return problem === undefined ? '' : ` (${problem})`
+  const numbers = log.events.filter(isMeasuredInto(places)).map(({ number }) => number)
+  return ` by ${eventsText(numbers)}${problem === undefined ? '' : ` (${problem})`}`
+}
+
+/** "event 4", "events 1, 2 and 5"; a refusal stays readable however long the log is. */
+function eventsText(numbers: readonly number[]): string {
+  const [first] = numbers
+  if (first === undefined) return 'no event'
+  if (numbers.length === 1) return `event ${String(first)}`
+  const left = numbers.length - NUMBERS_NAMED
+  const [named, last] =
+    left > 0
+      ? [numbers.slice(0, NUMBERS_NAMED), `${String(left)} more`]
+      : [numbers.slice(0, -1), String(numbers.at(-1))]
+  return `events ${named.join(', ')} and ${last}`
+}
+
+/** Those that the log has events of, as the digest of all does not tell which differ; all when it has none of any. */
+function measuredPlaces(log: EventLog, places: readonly PcrPlace[]): readonly PcrPlace[] {
+  const measured = places.filter((place) => log.events.some(isMeasuredInto([place])))
+  return measured.length > 0 ? measured : places
 }
 
 function leadsElsewhere(log: EventLog, places: readonly PcrPlace[]): Refusal {
@@ -125,7 +152,7 @@ function leadsElsewhere(log: EventLog, places: readonly PcrPlace[]): Refusal {
   }
   return new Refusal('REFUSED_EVENT_LOG', 'event log', {
     expected: `one that leads to the quoted ${places.map(pcrText).join(', ')}`,
-    found: `one that leads elsewhere${suspectIn(log, places)}`,
+    found: `one that leads elsewhere${wayOf(log, places)}`,
     action: 'send the log unchanged and whole, read after the quote',
   })
 }

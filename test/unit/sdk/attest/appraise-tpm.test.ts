@@ -212,8 +212,11 @@ describe('the covered PCRs', () => {
       evidence: { ...withIma.evidence, ...evidence },
       expected: { ...withIma.expected, notLogged },
     })
-    const { code, expected } = refusalOf(() => judge(withIma))
-    expect([code, expected]).toEqual(['REFUSED_EVENT_LOG', 'one that leads to the quoted sha256:10'])
+    expect(refusalOf(() => judge(withIma))).toMatchObject({
+      code: 'REFUSED_EVENT_LOG',
+      expected: 'one that leads to the quoted sha256:10',
+      found: 'one that leads elsewhere by no event',
+    })
     const found = judge(naming([10])).pcrs
     expect(found.map(({ pcr, events }) => [pcr, events?.length])).toEqual([
       [0, 4],

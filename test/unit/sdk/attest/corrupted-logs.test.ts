@@ -1,6 +1,6 @@
 // Logs of a real boot and of our own platform, corrupted in every field of every event, cut at every octet, put in another
 // order: each is refused by the number of the event that does not read or contradicts itself, or by the PCR that it does
-// not lead to.
+// not lead to and the numbers of all events that were measured into it.
 
 import { describe, expect, it } from 'vitest'
 import { loadFirmware, measureBoot, signManifest } from '../../../../emulator/platform/firmware/index.ts'
@@ -30,10 +30,21 @@ function refusalBy(judge: Judge<unknown>, log: Uint8Array): string | undefined {
   }
 }
 
-/** Whether the refusal names the event, the next one (where a size is wrong), or the event's PCR. */
-function names({ number, pcr }: Placed, message: string): boolean {
-  const event = `event (${String(number)}|${String(number + 1)}): `
-  return new RegExp(`${event}|sha\\d+:${String(pcr)}\\b`).test(message)
+/** Whether the refusal names the event, the next one (where a size is wrong), or the event's PCR with its events. */
+function names({ number, pcr }: Placed, message: string, log: Uint8Array): boolean {
+  if (new RegExp(`event (${String(number)}|${String(number + 1)}): `).test(message)) return true
+  return namesPcr(pcr, message, log)
+}
+
+/** Whether the refusal names the PCR, and by number the events of the log that lead to the PCRs it names, up to 8. */
+function namesPcr(pcr: number, message: string, log: Uint8Array): boolean {
+  const pcrs = [...message.matchAll(/sha\d+:(\d+)/g)].map(([, named]) => Number(named))
+  const leading = layoutOf(log).filter((event) => event.type !== EV.NO_ACTION && pcrs.includes(event.pcr))
+  const [, list = ''] = /leads elsewhere by ((?:no )?events?[ \d,and]*(?: more)?)/.exec(message) ?? []
+  const [shown, more] = [leading.slice(0, 8).map(({ number }) => number), leading.length - 8]
+  const found = [...list.matchAll(/\d+/g)].map(([digits]) => Number(digits))
+  const counted = leading.length > 0 ? !list.includes('no event') : list === 'no event'
+  return pcrs.includes(pcr) && counted && found.join() === (more > 0 ? [...shown, more] : shown).join()
 }
 
 /** Every change of one bit of a field; of long fields, one bit of each octet. */
@@ -113,7 +124,7 @@ describe.each(subjects)('$what', ({ log: whole, count, ambiguous, evidence, expe
       for (const [event, field] of fieldsNamed(name)) {
         for (const { at, log } of flips(whole, field)) {
           const message = refusalOf(log)
-          expect({ at, named: message !== undefined && names(event, message), message }).toMatchObject({
+          expect({ at, named: message !== undefined && names(event, message, log), message }).toMatchObject({
             at,
             named: true,
           })
@@ -127,7 +138,7 @@ describe.each(subjects)('$what', ({ log: whole, count, ambiguous, evidence, expe
       [...flips(whole, field)].flatMap(({ log }) => {
         const message = refusalOf(log)
         if (message !== undefined) {
-          expect(names(event, message)).toBe(true)
+          expect(names(event, message, log)).toBe(true)
           return []
         }
         expect(judge(log).pcrs.map(({ value }) => value)).toEqual(honest.pcrs.map(({ value }) => value))
@@ -143,7 +154,7 @@ describe.each(subjects)('$what', ({ log: whole, count, ambiguous, evidence, expe
       for (const { at, log } of flips(whole, field)) {
         const message = refusalOf(log)
         if (message !== undefined) {
-          expect({ at, message: names(event, message) }).toEqual({ at, message: true })
+          expect({ at, message: names(event, message, log) }).toEqual({ at, message: true })
           continue
         }
         const uncovered = UNCOVERED.includes(event.type) || event.type === EV.EFI_VARIABLE_BOOT
@@ -157,16 +168,17 @@ describe.each(subjects)('$what', ({ log: whole, count, ambiguous, evidence, expe
 
   it('[C-02] is refused cut at any octet, by event or PCR', () => {
     for (let length = 0; length < whole.length; length += 1) {
-      const message = refusalOf(whole.slice(0, length)) ?? ''
+      const log = whole.slice(0, length)
+      const message = refusalOf(log) ?? ''
       const between = events.find(({ start }) => start === length)
       if (between === undefined) {
         const cut = events.find(({ start, end }) => start < length && length < end)?.number ?? 0
         expect(message).toMatch(`event ${String(cut)}: `)
-      } else expect(message).toMatch(new RegExp(`leads to the quoted .*sha256:${String(between.pcr)}\\b`))
+      } else expect({ message, named: namesPcr(between.pcr, message, log) }).toEqual({ message, named: true })
     }
   })
 
-  it('[C-02] is refused without an event, with one twice, and with two of a PCR exchanged, by the PCR', () => {
+  it('[C-02] is refused without an event, with one twice, and with two of a PCR exchanged, by the PCR and its events', () => {
     const digests = ({ start, fields }: Placed) => {
       const own = fields.filter(({ name }) => name === 'digest')
       return (
@@ -175,15 +187,31 @@ describe.each(subjects)('$what', ({ log: whole, count, ambiguous, evidence, expe
           .join() || start
       )
     }
+    const refusedByPcr = ({ pcr }: Placed, order: readonly Placed[]) => {
+      const log = arranged(whole, order)
+      const message = refusalOf(log) ?? ''
+      expect({ message, named: namesPcr(pcr, message, log) }).toEqual({ message, named: true })
+    }
     for (const [index, event] of events.entries()) {
-      const pcr = new RegExp(`:${String(event.pcr)}\\b`)
-      expect(refusalOf(arranged(whole, events.toSpliced(index, 1)))).toMatch(pcr)
-      expect(refusalOf(arranged(whole, events.toSpliced(index, 0, event)))).toMatch(pcr)
+      refusedByPcr(event, events.toSpliced(index, 1))
+      refusedByPcr(event, events.toSpliced(index, 0, event))
       for (const [other, second] of events.entries()) {
         if (other <= index || second.pcr !== event.pcr || digests(second) === digests(event)) continue
-        expect(refusalOf(arranged(whole, events.with(index, second).with(other, event)))).toMatch(pcr)
+        refusedByPcr(event, events.with(index, second).with(other, event))
       }
     }
+  })
+
+  it('[C-02] without PCR values, is refused by the PCRs that it has events of, and by the first 8 of these', () => {
+    const unproven = (eventLog: Uint8Array) =>
+      appraiseTpm({ ...evidence, pcrValues: undefined, eventLog }, expected)
+    expect(unproven(whole).pcrs).toHaveLength(honest.pcrs.length)
+    const message = refusalBy(unproven, arranged(whole, events.toSpliced(0, 1))) ?? ''
+    const measured = new Set(events.slice(1).map(({ pcr }) => pcr))
+    const named = [...message.matchAll(/sha256:(\d+)/g)].map(([, pcr]) => Number(pcr))
+    expect(named).toEqual([...measured].sort())
+    const numbers = count > 9 ? `1, 2, 3, 4, 5, 6, 7, 8 and ${String(count - 9)} more` : '1, 2 and 3'
+    expect(message).toContain(`leads elsewhere by events ${numbers}`)
   })
 
   it('[C-02 control] leads to the same PCRs with events of different PCRs exchanged: their order is nobody’s word', () => {
@@ -238,21 +266,27 @@ describe('the appraisal of a platform', () => {
     expect(() => judge(whole)).not.toThrow()
   })
 
-  it('[C-02] refuses any bit changed in an index, type, count, size, or digest of the quoted bank', () => {
+  it('[C-02] refuses any bit changed in an index, type, count, size, or digest of the quoted bank, by event or PCR', () => {
     const headers = fieldsOf(whole, 'pcrIndex', 'eventType', 'count', 'algorithm', 'eventSize')
     for (const [, field] of [...headers, ...digestsOfQuotedBank]) {
       for (const { at, log } of flips(whole, field)) {
-        expect({ at, refused: refusalBy(judge, log) !== undefined }).toEqual({ at, refused: true })
+        expect({ at, message: refusalBy(judge, log) }).toMatchObject({
+          at,
+          message: expect.stringMatching(/\bevents? \d|\bPCR \d/),
+        })
       }
     }
   })
 
-  it('[C-02] says which event contradicts itself when the log leads elsewhere', () => {
+  it('[C-02] says by which events the log leads elsewhere, and which of them contradicts itself', () => {
     const [, boot] = layoutOf(whole)
     const type = boot?.fields.find(({ name }) => name === 'eventType')?.start ?? 0
     const digest = boot?.fields.find(({ name }) => name === 'digest')?.start ?? 0
     const separator = flippedBit(withUint32(whole, type, EV.SEPARATOR), digest, 0)
-    expect(refusalBy(judge, separator)).toMatch(/\(event 2: expected the data of EV_SEPARATOR/)
+    expect(refusalBy(judge, separator)).toMatch(
+      /replays to [0-9a-f]{64} by events 1, 2, 3 and 4 \(event 2: expected the data of EV_SEPARATOR/,
+    )
+    expect(refusalBy(judge, whole.slice(0, boot?.start))).toMatch(/replays to [0-9a-f]{64} by event 1;/)
   })
 
   it('[C-02] refuses any octet changed in configuration or manifest', () => {
