@@ -1,7 +1,7 @@
 /** Platforms that are booted from a firmware file, with their TPM on a socket, where tools find it. */
 import path from 'node:path'
 import { openTpmStore, PlatformTpm } from '../../../emulator/platform/platform-tpm.ts'
-import { loadFirmware, measureBoot } from '../../../emulator/platform/firmware/index.ts'
+import { loadFirmware, measureBoot, type UefiMachine } from '../../../emulator/platform/firmware/index.ts'
 import { tpmPort } from '../../../emulator/cli/tpm/served-tpm.ts'
 import { serveTpm, type TpmServer } from '../../../emulator/tpm-server/index.ts'
 import { utf8 } from '../../../sdk/crypto/index.ts'
@@ -19,14 +19,18 @@ export class ServedBoot {
     this.#server = server
   }
 
-  /** Boots with profile `image`; the TPM is the one whose state lies in `folder`, made if there is none. */
-  static async boot(folder: string, firmwarePath: string): Promise<ServedBoot> {
+  /**
+   * Boots with profile `image`, or with profile `uefi` on a machine; the TPM is the one whose state lies in `folder`,
+   * made if there is none.
+   */
+  static async boot(folder: string, firmwarePath: string, uefi?: UefiMachine): Promise<ServedBoot> {
     const device = PlatformTpm.powerOn({ store: openTpmStore(path.join(folder, 'tpm-state')) })
     const { log } = measureBoot({
       device,
       firmware: await loadFirmware(firmwarePath),
       hypervisorImage: utf8('hypervisor'),
-      configuration: { profile: 'image' },
+      configuration: { profile: uefi === undefined ? 'image' : 'uefi' },
+      uefi,
     })
     const server = await serveTpm({ port: tpmPort(device.tpm), protocol: 'swtpm', tcpPort: 0 })
     return new ServedBoot(device, log.bytes(), server)
