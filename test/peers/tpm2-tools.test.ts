@@ -58,7 +58,7 @@ function printedPcrs(yaml: string): Map<string, string> {
 }
 
 describe('tpm2_eventlog', () => {
-  it('[C-09] reads the log without a warning and replays it to the PCRs of the TPM, both banks', async (context) => {
+  it('[C-09] reads a log of profile image without a warning and replays it to the PCRs of the TPM, both banks', async (context) => {
     const tool = requireTool(context, PACKAGE, 'tpm2_eventlog')
     const { device, log } = await booted()
     const { code, stdout, stderr } = run(folderWith({ log }), tool, 'log')
