@@ -22,7 +22,9 @@ describe('checkquote', () => {
   const selected = ['--pcrs', 'sha256:8,9+sha1:8']
   const proof = () => path.join(workshop.folder, 'proof')
   const log = () => path.join(workshop.folder, 'log')
-  const check = (...args: readonly string[]) => workshop.command.run('tpm', 'checkquote', ...args)
+  const run = (...args: readonly string[]) => workshop.command.run('tpm', 'checkquote', ...args)
+  const trusted = () => ['--public', path.join(proof(), 'ak.public')]
+  const check = (...args: readonly string[]) => run(...trusted(), ...args)
 
   beforeAll(async () => {
     const writer = new EventLogWriter([TPM_ALG.SHA1, TPM_ALG.SHA256])
@@ -42,11 +44,23 @@ describe('checkquote', () => {
       code: EXIT.ok,
       stdout: expect.stringMatching(/the quote is good/) as string,
     })
-    expect(stdout).toMatch(/give --public to know whose TPM it is/)
-    const trusted = path.join(proof(), 'ak.public')
-    const known = await check(proof(), ...nonce, '--public', trusted, '--json')
+    const known = await check(proof(), ...nonce, '--json')
     const { checks } = JSON.parse(known.stdout) as { checks: unknown[] }
     expect(checks[0]).toEqual({ check: 'key', verdict: 'good', detail: null })
+  })
+
+  it('takes the key beside a quote only when told so, and says that it is nobody’s', async () => {
+    expect(await run(proof(), ...nonce)).toEqual({
+      code: EXIT.usage,
+      stdout: '',
+      stderr: expect.stringMatching(/expected --public .* or --any-key/) as string,
+    })
+    const { code, stdout } = await run(proof(), ...nonce, '--any-key')
+    expect({ code, stdout }).toEqual({
+      code: EXIT.ok,
+      stdout: expect.stringMatching(/- +the key signs only .*\n[^]*nobody knows whose key it is/) as string,
+    })
+    expect(stdout).not.toMatch(/the quote is good/)
   })
 
   it('takes PCR values in every form in which people have them', async () => {
@@ -110,7 +124,7 @@ describe('checkquote', () => {
   })
 
   it('says with exit code 2 which file is missing or is something else', async () => {
-    expect(await check()).toMatchObject({
+    expect(await run()).toMatchObject({
       code: EXIT.usage,
       stderr: expect.stringMatching(/expected a folder/) as string,
     })

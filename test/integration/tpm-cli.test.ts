@@ -3,6 +3,7 @@
  * refusal has its control: the same command where it has to succeed.
  */
 import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Command } from 'commander'
 import { program } from '../../emulator/cli/program.ts'
@@ -39,7 +40,15 @@ async function quoteAndCheck(tpm: TpmTool, type: 'ecc' | 'rsa'): Promise<void> {
   const quote = await tpm.json('quote', ...asked, '--key-type', type, '--out', out)
   expect(quote).toMatchObject({ pcrs: 'sha256:0,10+sha384:1', nonce: 'aabbcc' })
   expect(quote['values']).toHaveLength(3)
-  const { stdout, code } = await workshop.command.run('tpm', 'checkquote', out, ...asked, '--json')
+  const trusted = ['--public', join(out, 'ak.public')]
+  const { stdout, code } = await workshop.command.run(
+    'tpm',
+    'checkquote',
+    out,
+    ...asked,
+    ...trusted,
+    '--json',
+  )
   expect(code).toBe(EXIT.ok)
   const { ok, checks, values } = JSON.parse(stdout) as Record<string, unknown>
   expect({ ok, values }).toEqual({ ok: true, values: quote['values'] })

@@ -71,10 +71,13 @@ describe('palimpsest tpm beside tpm2-tools', () => {
         await t.ok(`${check} -f proof/quote.pcrs -q ${NONCE}`)
         await t.refused(`${check} -f proof/quote.pcrs -q ${OTHER_NONCE}`, /nonce/i)
         expect(await t.ok('tpm2_print -t TPM2B_PUBLIC proof/ak.public')).toContain('restricted|sign')
-        expect(await checkquote(proof, '--nonce', NONCE, '--pcrs', pcrs)).toMatchObject({ code: 0 })
+        const trusted = ['--public', t.path('proof/ak.public')]
+        expect(await checkquote(proof, ...trusted, '--nonce', NONCE, '--pcrs', pcrs)).toMatchObject({
+          code: 0,
+        })
         tamper(t.path('proof/quote.attest'))
         await t.refused(`${check} -q ${NONCE}`, /verif|valid/i)
-        expect(await checkquote(proof, '--nonce', NONCE)).toMatchObject({ code: 1 })
+        expect(await checkquote(proof, ...trusted, '--nonce', NONCE)).toMatchObject({ code: 1 })
       },
     )
 

@@ -23,6 +23,7 @@ interface CheckFlags {
   readonly message?: string
   readonly signature?: string
   readonly public?: string
+  readonly anyKey?: boolean
   readonly values?: string
   readonly eventlog?: string
   readonly nonce: Uint8Array
@@ -69,6 +70,10 @@ export function checkquoteCommand(): Command {
     .option('--message <file>', 'the attestation: TPMS_ATTEST, tpm2_quote -m')
     .option('--signature <file>', 'its signature: TPMT_SIGNATURE, tpm2_quote -s')
     .option('--public <file>', 'the attestation key that you trust: TPM2B_PUBLIC, tpm2_createak -u')
+    .option(
+      '--any-key',
+      "take the folder's own ak.public: shows that the files fit together, not whose TPM it was",
+    )
     .option('--values <file>', 'PCR values: of tpm2_quote -o, tpm2_pcrread or "tpm pcr read"')
     .addOption(
       new Option('--pcrs <pcrs>', 'the PCRs that were asked for, like sha256:0,7 (default: any)').argParser(
@@ -85,7 +90,8 @@ export function checkquoteCommand(): Command {
     .addHelpText(
       'after',
       `
-A folder's own ak.public proves nothing about whose TPM it was: give --public a key that you learned in a trusted way.
+A folder's own ak.public proves nothing: anyone can make a key and sign with it. Give --public a key that you learned in
+a trusted way.
   palimpsest tpm checkquote proof --nonce 2f0c9a51 --pcrs sha256:0,7 --public trusted-ak.public`,
     )
     .action(checkquote)
@@ -113,10 +119,14 @@ function checkquote(folder: string | undefined, flags: CheckFlags): void {
     clockInfo: appraisal?.clockInfo ?? null,
     firmwareVersion: appraisal?.firmwareVersion ?? null,
   }
-  out.result(json, () => [
-    ...checks.map((one) => checkLine(out, one)),
-    ok ? out.good('the quote is good') : out.bad('the quote is refused'),
-  ])
+  out.result(json, () => [...checks.map((one) => checkLine(out, one)), verdictLine(out, ok, flags)])
+}
+
+function verdictLine(out: Output, ok: boolean, { public: trusted }: CheckFlags): string {
+  if (!ok) return out.bad('the quote is refused')
+  return trusted === undefined
+    ? 'the files fit together; nobody knows whose key it is'
+    : out.good('the quote is good')
 }
 
 function checkLine(out: Output, { check: name, verdict, detail }: Check): string {
@@ -131,6 +141,10 @@ function filesOf(folder: string | undefined, flags: CheckFlags): Files {
     flags.signature ?? paths?.signature,
     flags.public ?? paths?.public,
   ]
+  if (folder !== undefined && flags.public === undefined && flags.anyKey !== true) {
+    const expected = 'expected --public with the attestation key that you trust, or --any-key'
+    throw new CommandFailure(EXIT.usage, `${expected}: the key beside a quote may be anyone's`)
+  }
   if (message === undefined || signature === undefined || publicPath === undefined) {
     const message = 'expected a folder, or --message, --signature and --public'
     throw new CommandFailure(EXIT.usage, message)
@@ -156,6 +170,7 @@ interface Checked {
 function check(files: Files, flags: CheckFlags): Checked {
   const { attest, signature, publicPath, valuesPath, eventLog } = files
   const unchecked = new Map<CheckName, string>()
+  if (flags.public === undefined) unchecked.set('key', "the quote's own key: --public tells whose it is")
   if (flags.pcrs === undefined) unchecked.set('selection', 'any PCRs will do without --pcrs')
   if (valuesPath === undefined) unchecked.set('values', 'no --values were given')
   if (eventLog === undefined) unchecked.set('eventlog', 'no --eventlog was given')
@@ -218,8 +233,6 @@ function appraised(
 /** What a good check does not show. */
 function remarksOn(flags: CheckFlags): ReadonlyMap<CheckName, string> {
   const remarks = new Map<CheckName, string>()
-  if (flags.public === undefined)
-    remarks.set('key', "the quote's own key: give --public to know whose TPM it is")
   if (flags.nonce.length === 0) remarks.set('nonce', 'none, so that it may be an old quote')
   return remarks
 }
