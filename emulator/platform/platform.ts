@@ -9,7 +9,14 @@ import { Attestation } from './attestation.ts'
 import { Manufacturer, type CertifiedKey } from './endorsement.ts'
 import { EventFeed } from './event-feed.ts'
 import { PRIVATE_MODE, PUBLIC_MODE, readFileIfPresent, replaceFile } from './files.ts'
-import { loadFirmware, measureBoot, signManifest, type Firmware, type UefiMachine } from './firmware/index.ts'
+import {
+  loadFirmware,
+  type MachineShape,
+  measureBoot,
+  signManifest,
+  type Firmware,
+  type UefiMachine,
+} from './firmware/index.ts'
 import { LaunchAuthority } from './launch-authority.ts'
 import { Launches } from './launch.ts'
 import { MemorySystem } from './memory-system.ts'
@@ -23,12 +30,15 @@ const PORT_NAMES: readonly string[] = ['palimpsest-platform', 'localhost', '127.
 /** Security version of firmware that nobody else signed a manifest for. */
 const OWN_SVN = 1
 
+/** What of a machine its firmware measures, besides memory. */
+export type UefiMachineOptions = Omit<MachineShape, 'chipset' | 'memory'>
+
 /** How the platform boots as UEFI firmware does it (profile `uefi`). */
 export interface UefiBootOptions {
   /** Flash file with the firmware's variables; default those of the image, or none. */
   readonly variablesPath?: string
-  /** Processors; default 1. */
-  readonly cpus?: number
+  /** What the firmware finds; default one processor of QEMU's own model. Its memory is the platform's. */
+  readonly machine?: UefiMachineOptions
   /** Measure the firmware as it lies in its file, whatever a machine would make of it; default false. */
   readonly asInFile?: boolean
 }
@@ -154,9 +164,9 @@ const CONFIGURATION = {
 /** The machine that the firmware finds: this platform's memory and processors. @throws FirmwareError */
 async function uefiMachine({ uefi, memoryBytes }: BootOptions): Promise<UefiMachine | undefined> {
   if (uefi === undefined) return undefined
-  const { variablesPath, cpus = 1, asInFile = false } = uefi
+  const { variablesPath, machine = { cpus: 1 }, asInFile = false } = uefi
   const variables = variablesPath === undefined ? undefined : (await loadFirmware(variablesPath)).image
-  const shape = { chipset: 'q35', memory: BigInt(memoryBytes), cpus } as const
+  const shape = { chipset: 'q35', memory: BigInt(memoryBytes), ...machine } as const
   return { variables, shape: asInFile ? 'as-in-file' : shape }
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { LogLevel } from '../../sdk/rpc/index.ts'
 import type { RelayTampering } from '../hypervisor/index.ts'
 import { runHypervisor } from '../hypervisor/index.ts'
-import type { UefiBootOptions } from '../platform/index.ts'
+import type { UefiBootOptions, UefiMachineOptions } from '../platform/index.ts'
 import { Authority } from './authority.ts'
 import type { EmulatorAddresses } from './emulator.ts'
 import { defaultWorkerImage } from './images.ts'
@@ -125,12 +125,23 @@ function platformFlags(directory: string, options: HostOptions): string[] {
   ]
 }
 
-function uefiFlags({ variablesPath, cpus, asInFile }: UefiBootOptions): string[] {
+function uefiFlags({ variablesPath, machine, asInFile }: UefiBootOptions): string[] {
   return [
     ...flag('--boot-profile', 'uefi'),
     ...flag('--firmware-variables', variablesPath),
-    ...flag('--cpus', cpus),
+    ...(machine === undefined ? [] : machineFlags(machine)),
     ...(asInFile === true ? ['--as-in-file'] : []),
+  ]
+}
+
+function machineFlags({ cpus, maxCpus, processor, s3 }: UefiMachineOptions): string[] {
+  return [
+    ...flag('--cpus', cpus),
+    ...flag('--max-cpus', maxCpus),
+    ...flag('--cpu-vendor', processor?.vendor),
+    ...flag('--address-bits', processor?.physicalAddressBits),
+    ...(processor?.gigabytePages === true ? ['--gigabyte-pages'] : []),
+    ...(s3 === false ? ['--no-s3'] : []),
   ]
 }
 

@@ -112,7 +112,8 @@ export async function serveAt(options: ServeAtOptions): Promise<TpmServer> {
 
 /**
  * Puts a TPM where QEMU's `-tpmdev emulator` looks for one: on swtpm's control channel, over which QEMU passes the
- * socket for commands. The TPM's power is off until QEMU turns it on, and the server ends with QEMU.
+ * socket for commands. The TPM's power is off until QEMU turns it on, and the server ends when QEMU
+ * shuts it down, as it does when it quits; a QEMU that was killed leaves it for the next one.
  */
 export async function serveQemu(options: ServeQemuOptions): Promise<TpmServer> {
   const { socketPath, tcpPort, host = '127.0.0.1' } = options

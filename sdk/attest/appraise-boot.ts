@@ -8,6 +8,7 @@ import {
   EVENT_TAG,
   firmwareManifestDigest,
   parseEventLog,
+  KNOWN_PCRS,
   PROFILE_PCRS,
   readBootProfile,
   replay,
@@ -62,7 +63,8 @@ export function readBoot({ policy }: AppraisalInput, findings: Findings): string
 
 /**
  * Every PCR that says what booted is quoted, and those that the policy knows have a value of it. In profile uefi the
- * log's event types are all that says which profile it is, so PCR 0 must be known there. Throws Refusal
+ * log's event types are all that says which profile it is, so PCR 0 must be known there, and PCR 2, whose code runs before
+ * the separators. Throws Refusal
  * REFUSED_MEASUREMENT or REFUSED_EXPIRED_REFERENCE.
  */
 export function checkPcrValues({ policy, now = Date.now() }: AppraisalInput, findings: Findings): string {
@@ -72,8 +74,8 @@ export function checkPcrValues({ policy, now = Date.now() }: AppraisalInput, fin
   if (missing !== undefined) {
     throw profileRefusal(name, `PCR ${String(missing)} in pcrs.select`)
   }
-  if (name === 'uefi' && !values.some(({ pcr }) => pcr === 0))
-    throw profileRefusal(name, 'PCR 0 in pcrs.values')
+  const unknown = KNOWN_PCRS[name].find((pcr) => !values.some((known) => known.pcr === pcr))
+  if (unknown !== undefined) throw profileRefusal(name, `PCR ${String(unknown)} in pcrs.values`)
   const replayed = known(findings, 'replayed')
   for (const { pcr, digests } of values) {
     const digest = replayed.get(pcr) ?? new Uint8Array()

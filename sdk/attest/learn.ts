@@ -4,6 +4,7 @@
 import { fromHex, hex, parseCertificates } from '../crypto/index.ts'
 import {
   type EventLog,
+  KNOWN_PCRS,
   parseEventLog,
   PROFILE_PCRS,
   readBootProfile,
@@ -94,7 +95,10 @@ export function learnPolicy(boot: GoldenBoot): Learned {
 /** What UEFI firmware said of itself and of Secure Boot. */
 function valuesOf(log: EventLog, bank: number): PcrReference[] {
   const values = replay(log, bank)
-  return [0, 7].map((pcr) => ({ pcr, digests: [{ digest: hex(values.get(pcr) ?? new Uint8Array()) }] }))
+  return [...KNOWN_PCRS.uefi, 7].map((pcr) => ({
+    pcr,
+    digests: [{ digest: hex(values.get(pcr) ?? new Uint8Array()) }],
+  }))
 }
 
 function workersOf({ workerMeasurement }: GoldenBoot): readonly Uint8Array[] {

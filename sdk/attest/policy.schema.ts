@@ -82,7 +82,7 @@ export const policySchema = {
         bank: { description: 'PCR bank.', title: '"sha256" or "sha384"', enum: ['sha256', 'sha384'] },
         select: {
           description:
-            'PCR numbers; 0 (firmware), 4 (hypervisor) and 7 (configuration) are needed, and 6 for boot profile uefi.',
+            'PCR numbers; 0 (firmware), 4 (hypervisor) and 7 (configuration) are needed, and 2 and 6 for boot profile uefi.',
           type: 'array',
           uniqueItems: true,
           maxItems: 24,
@@ -95,8 +95,8 @@ export const policySchema = {
         },
         values: {
           description:
-            "PCRs whose values are known. Boot profile uefi needs PCR 0's: firmware measures itself in parts there, and " +
-            'what it wrote into its memory before, so that the value depends on the shape of the machine.',
+            'PCRs whose values are known. Boot profile uefi needs PCR 0 (firmware measures itself in parts there, with what ' +
+            'it wrote into its memory before, so that the value depends on the machine) and PCR 2 (other code).',
           type: 'array',
           maxItems: 24,
           items: {

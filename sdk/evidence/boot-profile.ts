@@ -3,10 +3,10 @@
 //
 // `image`: PCR 0 = the whole firmware image in one event, PCR 4 = the hypervisor's image in one event, PCR 7 =
 // configuration and firmware manifest as tagged events.
-// `uefi`: PCRs 0 to 7 as UEFI firmware measures itself; what this platform adds goes into PCR 6, the one of the machine's
+// `uefi`: PCRs 0 to 7 take what UEFI firmware measures of itself; what this platform adds goes into PCR 6, the one of the machine's
 // maker, before its separator: the digest of the whole firmware image, configuration and manifest as tagged events; and
-// into PCR 4 after its separator: the hypervisor's image. PCR 0 has the firmware's parts, so its meaning is a value that
-// the verifier knows.
+// into PCR 4 after its separator: the hypervisor's image. PCR 0 has the firmware's parts, and PCR 2 other code that runs
+// before the separators and could measure what it likes: their meaning is a value that the verifier knows.
 // Source: TCG PC Client Platform Firmware Profile, version 1.05 revision 23, clauses 3.3.4 (PCR usage) and 10.4.1.
 
 import { equalBytes } from '../crypto/index.ts'
@@ -35,10 +35,13 @@ export interface BootProfile {
   readonly firmwareManifest: Uint8Array | undefined
 }
 
+/** PCRs whose values a verifier must know, since the log alone does not tell their meaning. */
+export const KNOWN_PCRS: Readonly<Record<BootProfileName, readonly number[]>> = { image: [], uefi: [0, 2] }
+
 /** The PCRs that say what booted: a quote that leaves one out says nothing. */
 export const PROFILE_PCRS: Readonly<Record<BootProfileName, readonly number[]>> = {
   image: [0, 4, 7],
-  uefi: [0, 4, 6, 7],
+  uefi: [0, 2, 4, 6, 7],
 }
 
 /** EV_SEPARATOR's event data of a boot without errors. */

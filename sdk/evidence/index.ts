@@ -2,7 +2,13 @@
 // neither can drift from the other: event log, launch report and digest, firmware manifest, endorsement, share statement.
 // Nothing here decides whether evidence is good enough: that is appraisal (sdk/attest).
 
-export { type BootProfile, type BootProfileName, PROFILE_PCRS, readBootProfile } from './boot-profile.ts'
+export {
+  type BootProfile,
+  type BootProfileName,
+  KNOWN_PCRS,
+  PROFILE_PCRS,
+  readBootProfile,
+} from './boot-profile.ts'
 export {
   CERTIFICATE_USAGE,
   type PlatformEndorsement,

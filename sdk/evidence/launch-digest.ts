@@ -23,6 +23,8 @@ import { cpuSignature, RESET_ADDRESS, vmsaPage } from './snp/vcpu.ts'
 
 /** As many vCPUs as any VMM gives. */
 const MAX_VCPUS = 4096
+/** Bit 0 of SEV_FEATURES. */
+const SNP_ACTIVE = 1n
 
 /** A guest as QEMU would launch it. */
 export interface SnpGuest {
@@ -50,6 +52,9 @@ export function snpLaunchDigest(guest: SnpGuest): Uint8Array {
   const { firmware, vcpus, cpuSignature: signature, guestFeatures: features } = guest
   if (!Number.isInteger(vcpus) || vcpus < 1 || vcpus > MAX_VCPUS) {
     throw new RangeError(`"vcpus" expected 1 to ${String(MAX_VCPUS)}, got ${String(vcpus)}`)
+  }
+  if ((features & SNP_ACTIVE) === 0n) {
+    throw new RangeError(`"guestFeatures" expected bit 0, SNP active, got 0x${features.toString(16)}`)
   }
   const says = readSevFirmware(firmware)
   const chain = firmwarePages(firmware)

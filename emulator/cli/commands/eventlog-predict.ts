@@ -14,14 +14,14 @@ import {
 } from '../../../sdk/evidence/index.ts'
 import { TPM_ALG } from '../../../sdk/tpm2/index.ts'
 import { loadFirmware, uefiMeasurements, type UefiMeasurements } from '../../platform/index.ts'
-import { EXIT, Output, table } from '../output.ts'
-import { integerValue, sizeValue } from '../values.ts'
+import { type MachineFlags, machineOf, machineText, withMachine } from '../machine-flags.ts'
+import { bytesText, EXIT, Output, table } from '../output.ts'
+import { sizeValue } from '../values.ts'
 
-interface PredictFlags {
+interface PredictFlags extends MachineFlags {
   readonly json?: boolean
   readonly variables?: string
   readonly memory: number
-  readonly cpus: number
   readonly machine: 'q35' | 'pc'
   readonly asInFile?: boolean
   readonly out?: string
@@ -31,9 +31,10 @@ const BANKS = [TPM_ALG.SHA1, TPM_ALG.SHA256, TPM_ALG.SHA384, TPM_ALG.SHA512]
 
 /** `palimpsest eventlog predict` */
 export function eventlogPredictCommand(): Command {
-  return new Command('predict')
+  return withMachine(new Command('predict'))
     .description(
       'Print what UEFI firmware measures of itself on a machine, and the PCRs of that, without booting it. ' +
+        'Boot options (PCR 1) and what is started then (PCR 4) are not among it. ' +
         'Exit code 1 when a boot would measure bytes that can not be known.',
     )
     .argument('<firmware>', 'flash file, like OVMF_CODE_4M.fd')
@@ -43,7 +44,6 @@ export function eventlogPredictCommand(): Command {
     )
     .addOption(new Option('--machine <type>', "QEMU's machine type").choices(['q35', 'pc']).default('q35'))
     .addOption(new Option('--memory <size>', 'RAM').argParser(sizeValue).default(256 << 20, '256MiB'))
-    .addOption(new Option('--cpus <n>', 'processors').argParser(integerValue).default(1))
     .option('--as-in-file', 'as the firmware lies in its file, whatever a machine would make of it')
     .option('--out <file>', 'write the log there, for "eventlog diff" and TPM tools')
     .option('--json', 'print JSON')
@@ -74,7 +74,8 @@ async function predict(path: string, flags: PredictFlags): Promise<void> {
     unknown,
   }
   out.result(json, () => [
-    `image   ${hex(digest)}`,
+    `image    ${hex(digest)}`,
+    `machine  ${shapeText(flags)}`,
     '',
     ...table(
       ['PCR', 'event', 'SHA-256'],
@@ -88,13 +89,20 @@ async function predict(path: string, flags: PredictFlags): Promise<void> {
     ...pcrs
       .filter(({ bank }) => bank === 'sha256')
       .map(({ pcr, value }) => `PCR ${String(pcr).padStart(2)}  ${hex(value)}`),
+    out.dim('PCR 1 and 4 go on with boot options and with what is started'),
     ...unknownLines(out, predicted.unknown, flags.asInFile === true),
   ])
 }
 
-function shapeOf({ machine, memory, cpus, asInFile }: PredictFlags) {
-  if (asInFile === true) return undefined
-  return { chipset: machine === 'q35' ? 'q35' : 'i440fx', memory: BigInt(memory), cpus } as const
+function shapeOf(flags: PredictFlags) {
+  if (flags.asInFile === true) return undefined
+  const chipset = flags.machine === 'q35' ? 'q35' : 'i440fx'
+  return { chipset, memory: BigInt(flags.memory), ...machineOf(flags) } as const
+}
+
+function shapeText(flags: PredictFlags): string {
+  if (flags.asInFile === true) return 'none: as it lies in the file'
+  return `${flags.machine}, ${bytesText(flags.memory)}, ${machineText(machineOf(flags))}`
 }
 
 function logOf({ measurements }: UefiMeasurements): Uint8Array {
@@ -105,13 +113,16 @@ function logOf({ measurements }: UefiMeasurements): Uint8Array {
   return log.bytes()
 }
 
-/** Values of the PCRs that the firmware measures into. */
+/** A boot goes on in these, with its boot options and with what it starts. */
+const UNFINISHED = [1, 4]
+
+/** Values of the PCRs that only the firmware measures into. */
 function pcrsOf(bytes: Uint8Array): { bank: string; pcr: number; value: Uint8Array }[] {
   const log = parseEventLog(bytes)
   const used = new Set(log.events.map(({ pcrIndex }) => pcrIndex))
   return BANKS.flatMap((bank) =>
     [...replay(log, bank)]
-      .filter(([pcr]) => used.has(pcr))
+      .filter(([pcr]) => used.has(pcr) && !UNFINISHED.includes(pcr))
       .map(([pcr, value]) => ({ bank: bankName(bank), pcr, value })),
   )
 }

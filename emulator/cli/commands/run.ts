@@ -19,19 +19,19 @@ import {
   runEmulator,
 } from '../../testbed/index.ts'
 import { runningIn, withDirectory } from '../connection.ts'
+import { givenMachineFlags, type MachineFlags, machineOf, withMachine } from '../machine-flags.ts'
 import { bytesText, CommandFailure, EXIT, Output } from '../output.ts'
 import { integerValue, sizeValue } from '../values.ts'
 
 const LOG_LEVELS = ['debug', 'info', 'warn', 'error', 'silent'] satisfies LogLevel[]
 
-interface RunFlags {
+interface RunFlags extends MachineFlags {
   readonly directory: string
   readonly json?: boolean
   readonly firmware?: string
   readonly firmwareManifest?: string
   readonly bootProfile: 'image' | 'uefi'
   readonly firmwareVariables?: string
-  readonly cpus?: number
   readonly asInFile?: boolean
   readonly memory: number
   readonly hypervisorImage?: string
@@ -54,7 +54,7 @@ function logLevelOption(): Option {
 }
 
 function withPlatform(command: Command): Command {
-  return withDirectory(command)
+  return withMachine(withDirectory(command), 'uefi: ')
     .option(
       '--firmware <file>',
       'firmware image to boot and measure (default: a built-in UEFI firmware volume)',
@@ -72,7 +72,6 @@ function withPlatform(command: Command): Command {
       '--firmware-variables <file>',
       'uefi: flash file with the variables (default: those of the image)',
     )
-    .option('--cpus <n>', 'uefi: processors that the firmware finds (default: 1)', integerValue)
     .option(
       '--as-in-file',
       'uefi: measure the firmware as it lies in its file, for machines that are not known',
@@ -173,14 +172,24 @@ function emulatorOptions(flags: EmulatorFlags): EmulatorOptions {
 
 /** What the flags of boot profile uefi say; nothing for profile image, where they would mean nothing. @throws CommandFailure */
 function uefiOptions(flags: RunFlags): UefiBootOptions | undefined {
-  const { bootProfile, firmwareVariables: variablesPath, cpus, asInFile } = flags
-  const given = { variablesPath, cpus, asInFile }
-  const present = Object.entries(given).filter(([, value]) => value !== undefined)
-  if (bootProfile === 'uefi') return Object.fromEntries(present)
-  if (present.length === 0) return undefined
+  const { bootProfile, firmwareVariables: variablesPath, asInFile } = flags
+  const machine = givenMachineFlags(flags)
+  if (bootProfile === 'uefi') {
+    return {
+      ...(variablesPath === undefined ? {} : { variablesPath }),
+      ...(asInFile === undefined ? {} : { asInFile }),
+      machine: machineOf(flags),
+    }
+  }
+  const given = [
+    ...(variablesPath === undefined ? [] : ['--firmware-variables']),
+    ...(asInFile === undefined ? [] : ['--as-in-file']),
+    ...machine,
+  ]
+  if (given.length === 0) return undefined
   throw new CommandFailure(
     EXIT.usage,
-    'expected --boot-profile uefi with --firmware-variables, --cpus or --as-in-file: profile image measures none of them',
+    `expected --boot-profile uefi with ${given.join(', ')}: profile image measures nothing of that`,
   )
 }
 

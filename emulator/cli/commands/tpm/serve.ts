@@ -117,7 +117,7 @@ async function serveUntilStopped(
     ...(shown.commands === undefined ? [] : [`  commands ${shown.commands}`]),
     `  control  ${shown.control}`,
     ...(shown.tcti === null ? [] : [`  export TPM2TOOLS_TCTI=${shown.tcti}`]),
-    out.dim(flags.protocol === 'qemu' ? 'it ends when QEMU does, or with Ctrl-C' : 'stop it with Ctrl-C'),
+    out.dim(flags.protocol === 'qemu' ? 'it ends when QEMU quits, or with Ctrl-C' : 'stop it with Ctrl-C'),
   ])
   await server.closed
 }

@@ -20,7 +20,7 @@ const BANKS = [TPM_ALG.SHA256, TPM_ALG.SHA384]
 const SEPARATOR = new Uint8Array(4)
 
 /** The same parts as in `image`, booted as UEFI firmware measures itself. `code` stands for the firmware's volumes. */
-function uefiBoot(code = utf8('a firmware volume')): Boot {
+function uefiBoot(code = utf8('a firmware volume'), optionRom?: Uint8Array): Boot {
   const parts = boot()
   const log = new EventLogWriter(BANKS)
   const measure = (pcrIndex: number, eventType: number, measured: Uint8Array, data = measured): void => {
@@ -28,6 +28,7 @@ function uefiBoot(code = utf8('a firmware volume')): Boot {
   }
   measure(0, EV.S_CRTM_VERSION, utf8('1'))
   measure(0, EV.EFI_PLATFORM_FIRMWARE_BLOB, code, new Uint8Array(16))
+  if (optionRom !== undefined) measure(2, EV.EFI_BOOT_SERVICES_DRIVER, optionRom)
   const tags: [number, Uint8Array | undefined][] = [
     [EVENT_TAG.FIRMWARE_IMAGE, sha256(parts.firmware)],
     [EVENT_TAG.CONFIGURATION, parts.configuration],
@@ -49,8 +50,8 @@ const uefiWorld = await makeWorld({ boot: uefi })
 const imageWorld = await makeWorld()
 const known = {
   bank: 'sha256',
-  select: [0, 4, 6, 7],
-  values: [{ pcr: 0, digests: [{ digest: valueOf(uefi, 0) }] }],
+  select: [0, 2, 4, 6, 7],
+  values: [0, 2].map((pcr) => ({ pcr, digests: [{ digest: valueOf(uefi, pcr) }] })),
 }
 
 const judged = (world: World, pcrs: object) => round(world, { policy: policyOf(world, 'source', { pcrs }) })
@@ -61,11 +62,11 @@ describe('boot profile uefi', () => {
     expect(firmware).toEqual(sha256(uefi.firmware))
     const found = new Map(steps.map(({ name, finding }) => [name, finding]))
     expect(found.get('boot')).toBe('boot profile uefi')
-    expect(found.get('pcr-values')).toBe('PCRs 0 as known')
+    expect(found.get('pcr-values')).toBe('PCRs 0, 2 as known')
   })
 
   it('[C-09] names the image by SHA-256 in the SHA-384 bank too', () => {
-    const values = [{ pcr: 0, digests: [{ digest: valueOf(uefi, 0, TPM_ALG.SHA384) }] }]
+    const values = [0, 2].map((pcr) => ({ pcr, digests: [{ digest: valueOf(uefi, pcr, TPM_ALG.SHA384) }] }))
     expect(appraise(judged(uefiWorld, { ...known, bank: 'sha384', values })).firmware).toEqual(
       sha256(uefi.firmware),
     )
@@ -75,15 +76,25 @@ describe('boot profile uefi', () => {
     const { code, message } = refusalOf(() => appraise(judged(uefiWorld, { ...known, values: [] })))
     expect(code).toBe('REFUSED_MEASUREMENT')
     expect(message).toContain('PCR 0 in pcrs.values')
-    const unseen = refusalOf(() => appraise(judged(uefiWorld, { ...known, select: [0, 4, 7] })))
+    const unseen = refusalOf(() => appraise(judged(uefiWorld, { ...known, select: [0, 2, 4, 7] })))
     expect(unseen.code).toBe('REFUSED_MEASUREMENT')
     expect(unseen.message).toContain('PCR 6 in pcrs.select')
     const other = await makeWorld({ boot: uefiBoot(utf8('a changed firmware volume')) })
     expect(codeOf(() => appraise(judged(other, known)))).toBe('REFUSED_MEASUREMENT')
   })
 
+  it('[C-02] is refused when other code ran before the separators: PCR 2 has another value', async () => {
+    const world = await makeWorld({ boot: uefiBoot(undefined, utf8('a foreign option ROM')) })
+    expect(codeOf(() => appraise(judged(world, known)))).toBe('REFUSED_MEASUREMENT')
+    const { message } = refusalOf(() =>
+      appraise(judged(uefiWorld, { ...known, values: known.values.slice(0, 1) })),
+    )
+    expect(message).toContain('PCR 2 in pcrs.values')
+  })
+
   it('[C-02] a reference value of a PCR can expire', () => {
-    const values = [{ pcr: 0, digests: [{ digest: valueOf(uefi, 0), notAfter: '2001-01-01T00:00:00Z' }] }]
+    const notAfter = '2001-01-01T00:00:00Z'
+    const values = [0, 2].map((pcr) => ({ pcr, digests: [{ digest: valueOf(uefi, pcr), notAfter }] }))
     expect(codeOf(() => appraise(judged(uefiWorld, { ...known, values })))).toBe('REFUSED_EXPIRED_REFERENCE')
   })
 
@@ -98,8 +109,8 @@ describe('boot profile uefi', () => {
     })
     expect(policy.pcrs).toEqual({
       bank: 'sha256',
-      select: [0, 4, 6, 7],
-      values: [0, 7].map((pcr) => ({ pcr, digests: [{ digest: valueOf(uefi, pcr) }] })),
+      select: [0, 2, 4, 6, 7],
+      values: [0, 2, 7].map((pcr) => ({ pcr, digests: [{ digest: valueOf(uefi, pcr) }] })),
     })
     expect(appraise(round(uefiWorld, { policy })).steps.at(-1)?.name).toBe('emulated')
   })
