@@ -165,7 +165,28 @@ function pairByType(gap: Gap, pairs: Pair[]): void {
   pairOff(part, 'changed', typeOf, pairs)
 }
 
+const extendsPcr = ({ event }: Keyed): boolean => event.eventType !== EV.NO_ACTION
+
+/** The same measurements in the same order lead to the same PCR: such events differ in type or data only. */
 function pairsOf(before: readonly Keyed[], after: readonly Keyed[]): Pair[] {
+  const [left, right] = [before.filter(extendsPcr), after.filter(extendsPcr)]
+  const same = left.length === right.length && left.every(({ digest }, at) => digest === right[at]?.digest)
+  if (!same) return alignedPairs(before, after)
+  const notes = [before, after].map((list) => list.filter((one) => !extendsPcr(one)))
+  const [notesBefore = [], notesAfter = []] = notes
+  return [
+    ...left.flatMap((one, at) => describedDifferently(one, right[at])),
+    ...alignedPairs(notesBefore, notesAfter),
+  ]
+}
+
+function describedDifferently(before: Keyed, after: Keyed | undefined): Pair[] {
+  if (after === undefined) return []
+  if (before.key !== after.key) return [{ kind: 'relabelled', before, after }]
+  return equalBytes(before.event.data, after.event.data) ? [] : [{ kind: 'explained', before, after }]
+}
+
+function alignedPairs(before: readonly Keyed[], after: readonly Keyed[]): Pair[] {
   const { matches, gaps } = align(before, after)
   const pairs: Pair[] = matches
     .filter(([left, right]) => !equalBytes(left.event.data, right.event.data))

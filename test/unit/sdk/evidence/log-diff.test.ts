@@ -354,6 +354,14 @@ describe('diffEventLogs', () => {
     expect(explained).toMatchObject({ same: true, differences: [{ kind: 'explained', measured: false }] })
     const relabelled = compare([step(4, EV.ACTION, 'x')], [step(4, EV.EFI_ACTION, 'x')])
     expect(relabelled).toMatchObject({ same: true, differences: [{ kind: 'relabelled', measured: false }] })
+    const exchanged = [step(4, EV.ACTION, 'x'), step(4, EV.IPL, 'x')]
+    expect(compare(exchanged, exchanged.toReversed())).toMatchObject({
+      same: true,
+      differences: [
+        { kind: 'relabelled', measured: false },
+        { kind: 'relabelled', measured: false },
+      ],
+    })
     const noted = compare([], [step(0, EV.NO_ACTION, 'a note')])
     expect(noted).toMatchObject({ same: true, differences: [{ kind: 'added', measured: false }] })
   })
