@@ -260,9 +260,9 @@ export class Clones {
         vms.get(request.destination).memoryBytes,
         second + count,
       )
-      const used = memory.maps.range(request.destination, second, count)[0]
-      if (used) {
-        const page = `guest page ${String(used.index)} of ${request.destination}`
+      const used = memory.guests.firstUsed(request.destination, { first: second, count })
+      if (used !== undefined) {
+        const page = `guest page ${String(used)} of ${request.destination}`
         throw new PalimpsestError(
           'DEST_IN_USE',
           `expected ${page} to be unused, found memory there: choose others`,

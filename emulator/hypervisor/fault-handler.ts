@@ -87,6 +87,8 @@ export class FaultHandler {
     const asDestination = shares.ofDestination(vm, index)
     if (asDestination) {
       await this.#resolveDestination(fault, asDestination)
+    } else if (page === undefined && (await this.#host.guests.touch(vm, index))) {
+      await this.#retry(fault)
     } else if (page === undefined) {
       throw new PalimpsestError(
         'OUT_OF_RANGE',

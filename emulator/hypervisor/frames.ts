@@ -15,10 +15,37 @@ export interface Run {
 export class FrameAllocator {
   readonly #runs: { start: bigint; count: bigint }[] = []
   #free = 0n
+  /** How many of them are promised. */
+  #promised = 0n
 
-  /** Number of free frames. */
+  /** Number of free frames that nobody was promised. */
   get free(): bigint {
-    return this.#free
+    return this.#free - this.#promised
+  }
+
+  /** Keeps `count` frames, whichever, for whoever redeems them. @throws PalimpsestError RESOURCE_EXHAUSTED. */
+  promise(count: bigint): void {
+    this.#expectFree(count)
+    this.#promised += count
+  }
+
+  /** Takes `count` frames that were promised. */
+  redeem(count: bigint): Run[] {
+    this.withdraw(count)
+    return this.allocate(count)
+  }
+
+  /** `count` frames are not promised any more. */
+  withdraw(count: bigint): void {
+    this.#promised -= count
+  }
+
+  /** Puts redeemed frames back; they are promised again. */
+  putBack(runs: Iterable<Run>): void {
+    for (const { start, count } of runs) {
+      this.release(start, count)
+      this.promise(count)
+    }
   }
 
   /**
@@ -26,12 +53,7 @@ export class FrameAllocator {
    * @throws PalimpsestError RESOURCE_EXHAUSTED when fewer are free; then none is taken.
    */
   allocate(count: bigint): Run[] {
-    if (count > this.#free) {
-      throw new PalimpsestError(
-        'RESOURCE_EXHAUSTED',
-        `expected ${String(count)} free frames, found ${String(this.#free)}: delete VMs, or start the platform with more memory`,
-      )
-    }
+    this.#expectFree(count)
     const taken: Run[] = []
     let missing = count
     while (missing > 0n) {
@@ -74,6 +96,14 @@ export class FrameAllocator {
   /** Puts single frames back, in any order. */
   releaseAll(frames: Iterable<bigint>): void {
     for (const run of toRuns(frames)) this.release(run.start, run.count)
+  }
+
+  #expectFree(count: bigint): void {
+    if (count <= this.free) return
+    throw new PalimpsestError(
+      'RESOURCE_EXHAUSTED',
+      `expected ${String(count)} free frames, found ${String(this.free)}: delete VMs, or start the platform with more memory`,
+    )
   }
 
   /** Position of the first run that starts at or after `start`. */

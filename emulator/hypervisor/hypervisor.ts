@@ -13,6 +13,7 @@ import { PlatformEvents } from './events.ts'
 import { FaultHandler } from './fault-handler.ts'
 import { WaitingFaults } from './faults.ts'
 import { FrameAllocator } from './frames.ts'
+import { GuestMemory } from './guest-memory.ts'
 import { HypercallLog, ReceiptLog } from './logs.ts'
 import type { MemoryClone } from './memory-clone.ts'
 import type { MemoryHost } from './memory-host.ts'
@@ -77,11 +78,14 @@ export class Hypervisor {
     this.audit = new AuditStore(`${parts.runDirectory}/audit`)
     this.workers = this.#workerLink(parts)
     const shares = new MemoryShares<MemoryClone>()
-    this.vms = new Vms({ platform, frames: this.#frames, maps: this.maps, shares, relay: this.relay, log })
+    const { maps, relay } = this
+    const frames = this.#frames
+    const guests = new GuestMemory({ platform, frames, maps })
+    this.vms = new Vms({ platform, frames, guests, maps, shares, relay, log })
     this.#waiting = new WaitingFaults(parts.stallTimeoutMs, (fault) => {
       this.faults.expired(fault)
     })
-    const memory = this.#memoryHost(parts, shares)
+    const memory = this.#memoryHost(parts, shares, guests)
     this.faults = new FaultHandler(memory)
     this.clones = this.#makeClones(memory, log)
     this.disk = new DiskPath(this.volumes, (volume) => this.clones.diskOf(volume), parts.stallTimeoutMs)
@@ -159,10 +163,15 @@ export class Hypervisor {
     })
   }
 
-  #memoryHost(parts: HypervisorParts, shares: MemoryShares<MemoryClone>): MemoryHost<MemoryClone> {
+  #memoryHost(
+    parts: HypervisorParts,
+    shares: MemoryShares<MemoryClone>,
+    guests: GuestMemory,
+  ): MemoryHost<MemoryClone> {
     return {
       platform: parts.platform,
       frames: this.#frames,
+      guests,
       maps: this.maps,
       shares,
       faults: this.#waiting,

@@ -127,7 +127,7 @@ export class MemoryClone implements CloneStorage, SharedPages {
   async prepare(registration: string): Promise<Terms> {
     if (this.#sharing && this.#frames) await this.#goOnSharing(this.#sharing, this.#frames)
     const pairs = this.pairs()
-    this.#frames ??= this.#currentFrames()
+    this.#frames ??= await this.#currentFrames()
     const frames = this.#frames
     const pools = {
       source: this.#pool(registration, 'source'),
@@ -362,10 +362,11 @@ export class MemoryClone implements CloneStorage, SharedPages {
   }
 
   /** The frames that the source's pages lie in now. @throws PalimpsestError when a page has none or is shared itself. */
-  #currentFrames(): RangeMap {
-    const { maps, shares } = this.#host
+  async #currentFrames(): Promise<RangeMap> {
+    const { guests, maps, shares } = this.#host
     const found: RangePair[] = []
     for (const pair of this.#pairs.pairs) {
+      await guests.populate(this.source, pair)
       for (const first of expandRanges([pair])) {
         const entry = maps.get(this.source, first)
         const page = `guest page ${String(first)} of ${this.source}`

@@ -2,6 +2,7 @@
 import type { Logger } from '../../sdk/rpc/index.ts'
 import type { WaitingFaults } from './faults.ts'
 import type { FrameAllocator } from './frames.ts'
+import type { GuestMemory } from './guest-memory.ts'
 import type { HypercallLog, ReceiptLog } from './logs.ts'
 import type { MemoryShares, SharedPages } from './memory-shares.ts'
 import type { NestedMaps } from './nested-maps.ts'
@@ -22,6 +23,7 @@ export interface MemoryHost<C extends SharedPages = SharedPages> {
     | 'upgradeFrames'
   >
   readonly frames: FrameAllocator
+  readonly guests: GuestMemory
   readonly maps: NestedMaps
   readonly shares: MemoryShares<C>
   readonly faults: WaitingFaults

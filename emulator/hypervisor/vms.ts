@@ -1,12 +1,12 @@
 /**
- * The VMs of this host: launched on the platform, given frames and nested mappings. Which frames is the host's choice;
- * whether they are free is the platform's word.
- * Source: hypervisor.proto (CreateVm, DeleteVm); host_port.proto (LaunchGuest, AssignFrames, TerminateVm).
+ * The VMs of this host: launched on the platform, and promised the memory that they will get as they touch it.
+ * Source: hypervisor.proto (CreateVm, DeleteVm); host_port.proto (LaunchGuest, TerminateVm).
  */
 import { createHash } from 'node:crypto'
-import { type FrameRun, type Logger, PalimpsestError, type Vm } from '../../sdk/rpc/index.ts'
+import { type Logger, PalimpsestError, type Vm } from '../../sdk/rpc/index.ts'
 import { checkMemoryBytes, checkName, checkUnmappedFrom, pageBytes } from './checks.ts'
-import { type FrameAllocator, type Run, eachOf } from './frames.ts'
+import type { FrameAllocator } from './frames.ts'
+import type { GuestMemory } from './guest-memory.ts'
 import type { MemoryShares } from './memory-shares.ts'
 import type { NestedMaps } from './nested-maps.ts'
 import type { PluginRelay } from './plugin-relay.ts'
@@ -31,16 +31,14 @@ export interface VmRecord {
 
 /** What VMs need of the host. */
 export interface VmHost {
-  readonly platform: Pick<PlatformPort, 'launchGuest' | 'assignFrames' | 'terminateVm'>
+  readonly platform: Pick<PlatformPort, 'launchGuest' | 'terminateVm'>
   readonly frames: FrameAllocator
+  readonly guests: GuestMemory
   readonly maps: NestedMaps
   readonly shares: MemoryShares
   readonly relay: Pick<PluginRelay, 'attachedRoles' | 'dropVm'>
   readonly log: Logger
 }
-
-/** Pages per call: one message stays far below the limit. */
-const pagesPerCall = 65_536n
 
 /** All VMs by name. */
 export class Vms {
@@ -77,18 +75,18 @@ export class Vms {
     return byName.map((record) => this.view(record))
   }
 
-  /** Launches a VM with private frames. @throws PalimpsestError; then nothing is left of it. */
+  /** Launches a VM with memory of its own. @throws PalimpsestError; then nothing is left of it. */
   async create(request: VmRequest): Promise<VmRecord> {
     const vm = checkName('vm', request.vm)
     const memoryBytes = checkMemoryBytes('memoryBytes', request.memoryBytes)
-    const mapped = checkUnmappedFrom(request.unmappedFrom, memoryBytes) / pageBytes
+    const pages = checkUnmappedFrom(request.unmappedFrom, memoryBytes) / pageBytes
     return this.#alone(vm, async () => {
       if (this.#vms.has(vm))
         throw new PalimpsestError('ALREADY_EXISTS', `expected a new name, found that VM ${vm} runs`)
-      const frames = this.#host.frames.allocate(mapped)
-      const record = await this.#launch(vm, request.ownerPublicKey, memoryBytes, frames)
+      this.#host.guests.promise(vm, pages)
+      const record = await this.#launch(vm, request.ownerPublicKey, memoryBytes)
       this.#vms.set(vm, record)
-      this.#host.log.info({ vm, pages: String(mapped) }, 'VM created')
+      this.#host.log.info({ vm, pages: String(pages) }, 'VM created')
       return record
     })
   }
@@ -98,7 +96,7 @@ export class Vms {
     this.get(vm)
     await this.#alone(vm, async () => {
       this.get(vm)
-      await this.#host.platform.terminateVm({ vm })
+      await this.#host.guests.end(vm, () => this.#host.platform.terminateVm({ vm }))
       this.#vms.delete(vm)
       this.#host.relay.dropVm(vm)
       this.#freeFrames(vm)
@@ -118,38 +116,14 @@ export class Vms {
     }
   }
 
-  async #launch(
-    vm: string,
-    ownerPublicKey: Uint8Array,
-    memoryBytes: bigint,
-    frames: readonly Run[],
-  ): Promise<VmRecord> {
-    const { platform } = this.#host
-    let launched = false
+  async #launch(vm: string, ownerPublicKey: Uint8Array, memoryBytes: bigint): Promise<VmRecord> {
     try {
-      const { report } = await platform.launchGuest({ vm, ownerPublicKey, memoryBytes })
-      launched = true
-      await this.#assign(vm, frames)
+      const { report } = await this.#host.platform.launchGuest({ vm, ownerPublicKey, memoryBytes })
       const owner = new Uint8Array(createHash('sha256').update(ownerPublicKey).digest())
       return { vm, owner, memoryBytes, launchReport: report }
     } catch (error) {
-      if (launched) await platform.terminateVm({ vm }).catch(() => undefined)
-      this.#host.maps.drop(vm)
-      for (const run of frames) this.#host.frames.release(run.start, run.count)
+      await this.#host.guests.end(vm, () => Promise.resolve())
       throw error
-    }
-  }
-
-  async #assign(vm: string, frames: readonly Run[]): Promise<void> {
-    let index = 0n
-    for (const run of frames) {
-      for (let done = 0n; done < run.count; done += pagesPerCall) {
-        const rest = run.count - done
-        const part = { index, frame: run.start + done, count: rest < pagesPerCall ? rest : pagesPerCall }
-        await this.#host.platform.assignFrames({ vm, runs: [part] })
-        await this.#host.maps.set(vm, mappingsOf(part))
-        index += part.count
-      }
     }
   }
 
@@ -160,9 +134,4 @@ export class Vms {
     const own = [...maps.frames(vm)].filter((frame) => !shared.has(frame))
     frames.releaseAll(new Set([...own, ...free]))
   }
-}
-
-function mappingsOf(run: FrameRun): { index: bigint; frame: bigint; writable: true }[] {
-  const pages = [...eachOf([{ start: 0n, count: run.count }])]
-  return pages.map((i) => ({ index: run.index + i, frame: run.frame + i, writable: true }))
 }

@@ -12,13 +12,15 @@ import { startImage, type ImageProcess } from './image-process.ts'
 import type { LaunchAuthority } from './launch-authority.ts'
 import type { MemorySystem } from './memory-system.ts'
 import { FRAME_BYTES } from './memory/dram.ts'
-import { PLATFORM_WRITER } from './memory/write-log.ts'
+import { HOST_WRITER, PLATFORM_WRITER } from './memory/write-log.ts'
 import { MAX_GUEST_PAGES } from './ownership.ts'
 import { invalid } from './refusals.ts'
 
 const MAX_IMAGE_BYTES = 64 << 20
 /** What goes into certificates, reports and the write log. */
 const VM_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+/** Names in the write log that stand for no VM. */
+const RESERVED_NAMES: readonly string[] = [PLATFORM_WRITER, HOST_WRITER]
 const NO_DIGEST = new Uint8Array(32)
 const NO_LAUNCH_DIGEST = new Uint8Array(LAUNCH_DIGEST_BYTES)
 
@@ -187,10 +189,10 @@ export class Launches {
   }
 
   #expectNewName(vm: string): void {
-    if (!VM_NAME.test(vm) || vm === PLATFORM_WRITER) {
+    if (!VM_NAME.test(vm) || RESERVED_NAMES.includes(vm)) {
       throw invalid(
         'vm',
-        'expected 1 to 64 letters, digits, ".", "_" or "-" (and not "platform"), found another text',
+        'expected 1 to 64 letters, digits, ".", "_" or "-" (and not "platform" or "host"), found another text',
       )
     }
     if (!this.#parts.memory.hasGuest(vm) && !this.#workers.has(vm) && !this.#starting.has(vm)) return

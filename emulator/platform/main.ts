@@ -44,6 +44,8 @@ export interface PlatformOptions {
   readonly manifestPath?: string
   /** Boot profile uefi; default profile image. */
   readonly uefi?: UefiBootOptions
+  /** Integrity mode: guests and workers get INTEGRITY_FAULT for frames that the host changed in DRAM; default false. */
+  readonly integrity?: boolean
   /** Image to measure as the hypervisor, and to run when `bootHypervisor` is given. */
   readonly hypervisorImagePath: string
   /** Authority of the certificates that host and guests connect with (PEM). */
@@ -90,7 +92,8 @@ export interface Platform {
 export async function runPlatform(options: PlatformOptions): Promise<Platform> {
   const log = options.log ?? silentLogger
   const image = await readHypervisor(options.hypervisorImagePath)
-  const { stateDirectory, manufacturerDirectory, memoryBytes, firmwarePath, manifestPath, uefi } = options
+  const { stateDirectory, manufacturerDirectory, memoryBytes, firmwarePath, manifestPath, uefi, integrity } =
+    options
   const stallTimeoutMs = options.stallTimeoutMs ?? DEFAULT_STALL_TIMEOUT_MS
   const core = await EmulatedPlatform.boot({
     stateDirectory,
@@ -99,6 +102,7 @@ export async function runPlatform(options: PlatformOptions): Promise<Platform> {
     firmwarePath,
     manifestPath,
     uefi,
+    integrity,
     hypervisorImage: image,
     stallTimeoutMs,
     log,

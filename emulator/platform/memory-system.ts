@@ -8,13 +8,15 @@ import { MemoryAccess } from './memory/access.ts'
 import { MemoryController, NO_KEY, opens, type PageKey } from './memory/controller.ts'
 import { Dram, FRAME_BYTES } from './memory/dram.ts'
 import { FaultQueue, type FaultQueueOptions } from './memory/faults.ts'
+import { FrameStore } from './memory/frame-store.ts'
+import { FrameTags } from './memory/frame-tags.ts'
 import { PLATFORM_WRITER, WriteLog, type LoggedWrite } from './memory/write-log.ts'
 import type { CopyBetweenFrames, FrameDescription, Pair, Run } from './ownership-rows.ts'
 import { OwnershipTable } from './ownership.ts'
 import { invalid } from './refusals.ts'
 
-/** Most frames that one ReadFrames returns. */
-const MAX_READ_FRAMES = 4096
+/** Most frames that one ReadFrames returns or one WriteFrames takes. */
+const MAX_CONTENT_FRAMES = 4096
 /** Most rows that one DescribeFrames returns. */
 const MAX_DESCRIBED_FRAMES = 65536
 /** Most copies of one BeginCopies or CommitCopies. */
@@ -32,6 +34,13 @@ export interface MappingChange {
   readonly writable: boolean
 }
 
+/** How the memory is made. */
+export interface MemoryOptions extends FaultQueueOptions {
+  readonly memoryBytes: number
+  /** Whether what the host changes in DRAM is noticed; default false. */
+  readonly integrity?: boolean
+}
+
 /** The memory and who is in it. */
 export class MemorySystem {
   readonly access: MemoryAccess
@@ -40,21 +49,23 @@ export class MemorySystem {
   readonly #table: OwnershipTable<PageKey>
   readonly #controller = new MemoryController()
   readonly #writeLog = new WriteLog()
+  readonly #store: FrameStore
   readonly #guests = new Map<string, Guest>()
 
-  constructor(options: FaultQueueOptions & { readonly memoryBytes: number }) {
+  constructor(options: MemoryOptions) {
     this.#dram = new Dram(options.memoryBytes)
+    const tags = options.integrity === true ? new FrameTags() : undefined
+    this.#store = new FrameStore({ dram: this.#dram, writeLog: this.#writeLog, tags })
     this.faults = new FaultQueue(options)
     this.#table = new OwnershipTable(this.#dram.frames, {
       scrub: (frame, generation) => {
-        if (this.#dram.scrub(frame)) this.#writeLog.append(frame, PLATFORM_WRITER, 'scrub', generation)
+        this.#store.scrub(frame, generation)
       },
     })
     this.access = new MemoryAccess({
-      dram: this.#dram,
+      store: this.#store,
       table: this.#table,
       controller: this.#controller,
-      writeLog: this.#writeLog,
       faults: this.faults,
     })
   }
@@ -67,6 +78,11 @@ export class MemorySystem {
   /** Frames that hold something. */
   get writtenFrames(): number {
     return this.#dram.writtenFrames
+  }
+
+  /** Bytes that the ownership table takes, without sharers' names. */
+  get tableBytes(): number {
+    return this.#table.bytes
   }
 
   /** Number of frames in each state. */
@@ -153,8 +169,9 @@ export class MemorySystem {
     return this.#table.share(owner.owner, peer.owner, pairs, (frame, key) => {
       if (key !== NO_KEY) return key
       const zeros = new Uint8Array(FRAME_BYTES)
-      this.#dram.write(frame, this.#controller.encrypt(frame, writeKey, zeros))
-      this.#writeLog.append(frame, PLATFORM_WRITER, 'scrub', this.#table.generation(frame) + 1)
+      const generation = this.#table.generation(frame) + 1
+      const note = { writer: PLATFORM_WRITER, cause: 'scrub', generation } as const
+      this.#store.write(frame, this.#controller.encrypt(frame, writeKey, zeros), note)
       return writeKey
     })
   }
@@ -173,9 +190,19 @@ export class MemorySystem {
 
   /** Content of frames as it lies in DRAM, one after the other. @throws INVALID_ARGUMENT */
   read(frames: readonly number[]): Uint8Array {
-    expectAtMost('frames', frames.length, MAX_READ_FRAMES)
+    expectAtMost('frames', frames.length, MAX_CONTENT_FRAMES)
     for (const frame of frames) this.#table.describe(frame)
-    return this.#gather(frames)
+    return gather(frames, (frame) => this.#store.readByHost(frame))
+  }
+
+  /** Puts bytes into DRAM past controller and ownership table, as a host can. All or none. @throws INVALID_ARGUMENT */
+  overwrite(frames: readonly number[], content: Uint8Array): void {
+    expectAtMost('frames', frames.length, MAX_CONTENT_FRAMES)
+    expectContent(content, frames.length)
+    for (const frame of frames) this.#table.describe(frame)
+    frames.forEach((frame, position) => {
+      this.#store.writeByHost(frame, pageOf(content, position), this.#table.generation(frame))
+    })
   }
 
   /** Sets nested mappings, then lets faults run again. @throws OUT_OF_RANGE, INVALID_ARGUMENT, UNKNOWN_VM */
@@ -226,14 +253,21 @@ export class MemorySystem {
 
   // --- Copies of a worker ---
 
-  /** Checks copies; returns the first frames' generations and ciphertext. @throws as OwnershipTable.checkCopies */
+  /**
+   * Checks copies; returns the first frames' generations and ciphertext.
+   * @throws as OwnershipTable.checkCopies, INTEGRITY_FAULT
+   */
   beginCopies(
     registration: string,
     copies: readonly CopyBetweenFrames[],
   ): { readonly generations: number[]; readonly ciphertext: Uint8Array } {
     expectAtMost('copies', copies.length, MAX_COPIES)
     const generations = this.#table.checkCopies(registration, copies)
-    return { generations, ciphertext: this.#gather(copies.map(({ firstFrame }) => firstFrame)) }
+    const firsts = copies.map(({ firstFrame }) => firstFrame)
+    return {
+      generations,
+      ciphertext: gather(firsts, (frame) => this.#store.read(frame, () => `frame ${frame}`)),
+    }
   }
 
   /**
@@ -253,9 +287,7 @@ export class MemorySystem {
     if (generations.length !== copies.length) {
       throw invalid('generations', `expected ${copies.length}, one per copy, found ${generations.length}`)
     }
-    if (ciphertext.length !== copies.length * FRAME_BYTES) {
-      throw invalid('ciphertext', `expected ${copies.length * FRAME_BYTES} bytes, found ${ciphertext.length}`)
-    }
+    expectContent(ciphertext, copies.length)
     const guests = copies.map(({ second }) => this.guest(second.vm))
     const keys = guests.map(({ slot }) => slot.writeKey)
     return this.#table.commitCopies(registration, copies, generations, (position, generation) => {
@@ -265,22 +297,36 @@ export class MemorySystem {
       if (copy === undefined || guest === undefined || key === undefined)
         throw new RangeError('"position" expected one of the copies')
       const { secondFrame, firstFrame, second } = copy
-      this.#dram.write(secondFrame, ciphertext.subarray(position * FRAME_BYTES, (position + 1) * FRAME_BYTES))
-      this.#writeLog.append(secondFrame, worker, 'copy', generation)
+      this.#store.write(secondFrame, pageOf(ciphertext, position), {
+        writer: worker,
+        cause: 'copy',
+        generation,
+      })
       if (guest.nested.frame(second.index) === firstFrame) guest.nested.remove(second.index)
       return key
     })
-  }
-
-  #gather(frames: readonly number[]): Uint8Array {
-    const out = new Uint8Array(frames.length * FRAME_BYTES)
-    frames.forEach((frame, position) => {
-      out.set(this.#dram.view(frame), position * FRAME_BYTES)
-    })
-    return out
   }
 }
 
 function expectAtMost(field: string, count: number, limit: number): void {
   if (count > limit) throw invalid(field, `expected at most ${limit}, found ${count}`)
+}
+
+function expectContent(ciphertext: Uint8Array, frames: number): void {
+  const expected = frames * FRAME_BYTES
+  if (ciphertext.length === expected) return
+  throw invalid('ciphertext', `expected ${expected} bytes, found ${ciphertext.length}`)
+}
+
+function pageOf(content: Uint8Array, position: number): Uint8Array {
+  return content.subarray(position * FRAME_BYTES, (position + 1) * FRAME_BYTES)
+}
+
+/** The content of frames, one after the other. */
+function gather(frames: readonly number[], read: (frame: number) => Uint8Array): Uint8Array {
+  const out = new Uint8Array(frames.length * FRAME_BYTES)
+  frames.forEach((frame, position) => {
+    out.set(read(frame), position * FRAME_BYTES)
+  })
+  return out
 }

@@ -61,6 +61,11 @@ export class OwnershipTable<K> {
     return this.#records.totals
   }
 
+  /** Bytes of rows and of the VMs' own indexes of their pages; sharers' names are not counted. */
+  get bytes(): number {
+    return this.#vms.reduce((sum, vm) => sum + (vm?.frames.bytes ?? 0), this.#records.bytes)
+  }
+
   // --- VMs ---
 
   /** Adds a VM that owns nothing. @throws RESOURCE_EXHAUSTED when rows could not tell one more VM's frames apart. */

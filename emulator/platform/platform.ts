@@ -57,6 +57,8 @@ export interface BootOptions {
   readonly manifestPath?: string | undefined
   /** Boot profile uefi; default profile image. */
   readonly uefi?: UefiBootOptions | undefined
+  /** Integrity mode of memory; default false. */
+  readonly integrity?: boolean | undefined
   /** Bytes that are measured as the hypervisor. */
   readonly hypervisorImage: Uint8Array
   /** Milliseconds that an access waits for the host; 0 means for ever. */
@@ -95,6 +97,7 @@ export class EmulatedPlatform {
     this.feed = new EventFeed(() => this.memory.faults.open())
     this.memory = new MemorySystem({
       memoryBytes: options.memoryBytes,
+      integrity: options.integrity === true,
       stallTimeoutMs: options.stallTimeoutMs,
       onFault: (fault) => {
         this.feed.fault(fault)
@@ -119,7 +122,8 @@ export class EmulatedPlatform {
     const manifest = await manifestOf(firmware, options)
     const device = PlatformTpm.powerOn({ store: openTpmStore(options.stateDirectory) })
     const { hypervisorImage } = options
-    const configuration = { ...CONFIGURATION, profile: options.uefi === undefined ? 'image' : 'uefi' }
+    const profile = options.uefi === undefined ? 'image' : 'uefi'
+    const configuration = { ...CONFIGURATION, integrity: options.integrity === true, profile }
     const uefi = await uefiMachine(options)
     const boot = measureBoot({ device, firmware, manifest, hypervisorImage, configuration, uefi })
     const folder = join(options.stateDirectory, 'keys')
@@ -157,7 +161,6 @@ export class EmulatedPlatform {
 const CONFIGURATION = {
   debug: false,
   ownership: 'enforced',
-  integrity: false,
   suite: 'aes-256-xts',
 } satisfies CanonicalMap
 

@@ -10,6 +10,15 @@ export function ownershipFault(place: string, expected: string, found: string): 
   })
 }
 
+/** A frame does not hold what was last written to it. */
+export function integrityFault(place: string): PalimpsestError {
+  return new PalimpsestError(
+    'INTEGRITY_FAULT',
+    `${place}: expected the ciphertext that was last written there, found other bytes: the host or the memory changed them`,
+    { metadata: { place } },
+  )
+}
+
 /** One field of a request is malformed or out of range. */
 export function invalid(field: string, description: string): PalimpsestError {
   return new PalimpsestError('INVALID_ARGUMENT', `${field}: ${description}`, {

@@ -107,7 +107,10 @@ export interface HostPortDomain {
     release(registration: string, frames: readonly number[]): number
     upgrade(vm: string, indexes: readonly number[]): void
     describe(frames: readonly number[]): readonly RowOfFrame[]
+    readonly writtenFrames: number
+    readonly tableBytes: number
     read(frames: readonly number[]): Uint8Array
+    overwrite(frames: readonly number[], content: Uint8Array): void
     setMappings(
       vm: string,
       changes: readonly { index: number; frame: number | undefined; writable: boolean }[],
@@ -225,6 +228,8 @@ function ownershipHandlers(platform: HostPortDomain): HostPortHandlers {
         reserved: BigInt(reserved),
         private: BigInt(owned),
         shared: BigInt(shared),
+        written: BigInt(memory.writtenFrames),
+        tableBytes: BigInt(memory.tableBytes),
       }
       return includeTotals ? { rows, totals } : { rows }
     },
@@ -234,6 +239,10 @@ function ownershipHandlers(platform: HostPortDomain): HostPortHandlers {
 function memoryHandlers({ memory }: HostPortDomain): HostPortHandlers {
   return {
     readFrames: ({ frames }) => ({ ciphertext: memory.read(places(frames, 'frames')) }),
+    writeFrames({ frames, ciphertext }) {
+      memory.overwrite(places(frames, 'frames'), ciphertext)
+      return {}
+    },
     setMappings({ vm, mappings, retry }) {
       const changes = mappings.map(({ index, frame, writable }, position) => ({
         index: place(index, `mappings[${position}].index`),

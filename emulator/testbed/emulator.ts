@@ -40,6 +40,8 @@ export interface EmulatorOptions {
   readonly firmwareManifest?: string
   /** Boot profile uefi, with what it needs; default profile image. */
   readonly uefi?: UefiBootOptions
+  /** Integrity mode: guests and workers get INTEGRITY_FAULT for frames that the host changed in DRAM; default false. */
+  readonly integrity?: boolean
   /** DRAM in bytes. */
   readonly memoryBytes: number
   /** Hypervisor image to measure and run; default: the project's own. */
@@ -98,6 +100,7 @@ export async function runEmulator(options: EmulatorOptions): Promise<Emulator> {
     ...(options.firmware === undefined ? {} : { firmwarePath: options.firmware }),
     ...(options.firmwareManifest === undefined ? {} : { manifestPath: options.firmwareManifest }),
     ...(options.uefi === undefined ? {} : { uefi: options.uefi }),
+    integrity: options.integrity ?? false,
     ...(options.stallTimeoutMs === undefined
       ? {}
       : { stallTimeoutMs: options.stallTimeoutMs + STALL_MARGIN_MS }),

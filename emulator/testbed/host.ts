@@ -19,6 +19,8 @@ export interface HostOptions {
   readonly firmwareManifest?: string
   /** Boot profile uefi, with what it needs; default profile image. */
   readonly uefi?: UefiBootOptions
+  /** Integrity mode: guests and workers get INTEGRITY_FAULT for frames that the host changed in DRAM; default false. */
+  readonly integrity?: boolean
   /** DRAM in bytes; default 256 MiB. Memory is used only for frames that are touched. */
   readonly memoryBytes?: number
   readonly hypervisorImage?: string
@@ -120,6 +122,7 @@ function platformFlags(directory: string, options: HostOptions): string[] {
     ...flag('--firmware', options.firmware),
     ...flag('--firmware-manifest', options.firmwareManifest),
     ...(options.uefi === undefined ? [] : uefiFlags(options.uefi)),
+    ...(options.integrity === true ? ['--integrity'] : []),
     ...flag('--hypervisor-image', options.hypervisorImage),
     ...flag('--log-level', options.logLevel),
   ]

@@ -86,6 +86,8 @@ export class Scene {
     try {
       const source = await bed.vm('source', { memoryBytes: PAGES * PAGE })
       const destination = await bed.vm('destination', { memoryBytes: PAGES * PAGE, unmapped: true })
+      // Touched, so that its memory has frames: what a refused clone leaves behind can be told then.
+      await source.guest.store(0n, new Uint8Array(PAGES * PAGE))
       const learn = async () => ({
         source: await bed.policy([destination.identity]),
         destination: await bed.policy([source.identity]),

@@ -1,7 +1,7 @@
 // `npm run bench`: what things cost on this machine, each beside a peer measured in the same run. It asserts nothing:
 // ratios on one machine in one run can be compared, times of different days can not.
 //
-//   npm run bench [-- [engines] [clones] [tpm] [paging] [--json]]
+//   npm run bench [-- [engines] [memory] [clones] [tpm] [paging] [--json]]
 
 import { cpus } from 'node:os'
 import { bytesText, table } from '../../emulator/cli/output.ts'
@@ -10,6 +10,7 @@ import { startTestbed, type Testbed, type TestVm } from '../../emulator/testbed/
 import { engineNames, Secret, selectEngine } from '../../sdk/crypto/index.ts'
 import { type Latency, latency, type Row, throughput, wall } from './measure.ts'
 import { startEcho } from './echo.ts'
+import { memoryRows } from './memory.ts'
 import { pagingRows } from './paging.ts'
 import { tpmRows } from './tpm.ts'
 
@@ -159,6 +160,7 @@ function tpm(): Promise<Row[]> {
 
 const parts = {
   engines: () => Promise.resolve(engines()),
+  memory: memoryRows,
   clones,
   tpm,
   paging: () => Promise.resolve(pagingRows()),

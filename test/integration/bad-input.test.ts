@@ -57,7 +57,7 @@ beforeAll(async () => {
   destination = await bed.vm('destination', { memoryBytes: PAGES * BLOCK, unmapped: true })
   const disk = await source.createVolume('disk', 4 * BLOCK)
   await disk.write(0n, new Uint8Array(BLOCK).fill(7))
-  await source.guest.store(0n, new Uint8Array(BLOCK).fill(7))
+  await source.guest.store(0n, new Uint8Array(PAGES * BLOCK).fill(7))
   await source.serveSource({ peers: [destination.identity] })
   await destination.serveDestination({ peers: [source.identity] })
   await bed.cloneMemory('clone', source, destination, 4n)

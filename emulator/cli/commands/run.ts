@@ -34,6 +34,7 @@ interface RunFlags extends MachineFlags {
   readonly firmwareVariables?: string
   readonly asInFile?: boolean
   readonly memory: number
+  readonly integrity?: boolean
   readonly hypervisorImage?: string
   readonly logLevel: LogLevel
   readonly untilInputEnds?: boolean
@@ -80,6 +81,10 @@ function withPlatform(command: Command): Command {
       new Option('--memory <size>', 'DRAM; memory is used for touched frames only')
         .argParser(sizeValue)
         .default(1 << 30, '1GiB'),
+    )
+    .option(
+      '--integrity',
+      'tag every frame: ciphertext that the host changed gives INTEGRITY_FAULT, not garbage',
     )
     .option('--hypervisor-image <file>', "hypervisor image to measure (default: the project's)")
     .addOption(logLevelOption())
@@ -157,6 +162,7 @@ function emulatorOptions(flags: EmulatorFlags): EmulatorOptions {
   return {
     directory: flags.directory,
     memoryBytes: flags.memory,
+    integrity: flags.integrity ?? false,
     faultPoints: flags.faultPoints ?? false,
     logLevel: flags.logLevel,
     ...optional('firmware', flags.firmware),
@@ -210,6 +216,7 @@ export function platformCommand(): Command {
         stateDirectory: join(directory, 'state'),
         runDirectory: join(directory, 'run'),
         memoryBytes: flags.memory,
+        integrity: flags.integrity ?? false,
         hypervisorImagePath: flags.hypervisorImage ?? defaultHypervisorImage(),
         operatorCaPem: authority.caPem,
         hostIdentity: authority.identity('platform', 'hypervisor').tls,

@@ -6,10 +6,10 @@ import { PalimpsestError, type Access, type FaultReason } from '../../../sdk/rpc
 import type { Guest } from '../guest.ts'
 import type { OwnershipTable } from '../ownership.ts'
 import { invalid, ownershipFault } from '../refusals.ts'
-import { opens, type MemoryController, type PageKey } from './controller.ts'
-import { FRAME_BYTES, FRAME_SHIFT, type Dram } from './dram.ts'
+import { NO_KEY, opens, type MemoryController, type PageKey } from './controller.ts'
+import { FRAME_BYTES, FRAME_SHIFT } from './dram.ts'
 import { ended, type FaultQueue } from './faults.ts'
-import type { WriteLog } from './write-log.ts'
+import type { FrameStore } from './frame-store.ts'
 
 /** Most bytes of one load or store: 4 MiB. */
 const MAX_ACCESS_BYTES = 4 << 20
@@ -17,10 +17,9 @@ const COUNTER_BYTES = 8
 
 /** What an access works on; all of it belongs to the platform. */
 export interface AccessParts {
-  readonly dram: Dram
+  readonly store: FrameStore
   readonly table: OwnershipTable<PageKey>
   readonly controller: MemoryController
-  readonly writeLog: WriteLog
   readonly faults: FaultQueue
 }
 
@@ -50,8 +49,8 @@ export class MemoryAccess {
       pageParts(guest, gpa, length),
       'read',
       signal,
-      (frame, { offset, length, at }) => {
-        const page = this.#plaintext(frame)
+      (frame, { index, offset, length, at }) => {
+        const page = this.#plaintext(guest, index, frame)
         data.set(page.subarray(offset, offset + length), at)
         page.fill(0)
       },
@@ -62,11 +61,11 @@ export class MemoryAccess {
   /** Stores plaintext at guest physical address `gpa`, in address order. @throws as GuestPortService.Store */
   async store(guest: Guest, gpa: bigint, data: Uint8Array, signal?: AbortSignal): Promise<void> {
     const parts = pageParts(guest, gpa, checkLength(data.length))
-    await this.#eachPage(guest, parts, 'write', signal, (frame, { offset, length, at }) => {
+    await this.#eachPage(guest, parts, 'write', signal, (frame, { index, offset, length, at }) => {
       const piece = data.subarray(at, at + length)
       if (length === FRAME_BYTES) this.#writePage(guest, frame, piece)
       else
-        this.#modifyPage(guest, frame, (page) => {
+        this.#modifyPage(guest, index, frame, (page) => {
           page.set(piece, offset)
         })
     })
@@ -83,8 +82,8 @@ export class MemoryAccess {
       pageParts(guest, gpa, COUNTER_BYTES),
       'write',
       signal,
-      (frame, { offset }) => {
-        this.#modifyPage(guest, frame, (page) => {
+      (frame, { index, offset }) => {
+        this.#modifyPage(guest, index, frame, (page) => {
           const view = new DataView(page.buffer, page.byteOffset, page.byteLength)
           sum = BigInt.asUintN(64, view.getBigUint64(offset, true) + addend)
           view.setBigUint64(offset, sum, true)
@@ -126,7 +125,7 @@ export class MemoryAccess {
     const { table } = this.#parts
     if (table.frameAt(guest.owner, index) !== frame) {
       throw ownershipFault(
-        `guest page ${index} of "${guest.name}"`,
+        pageText(guest, index),
         'the frame that the ownership table records for it',
         `a mapping to frame ${frame}`,
       )
@@ -137,27 +136,37 @@ export class MemoryAccess {
     return guest.nested.writable(index) && table.state(frame) === 'private' ? undefined : 'write-protected'
   }
 
-  /** A new array with a frame's plaintext; whoever takes it wipes it. */
-  #plaintext(frame: number): Uint8Array {
-    const { controller, dram, table } = this.#parts
+  /** A new array with the plaintext of a page; whoever takes it wipes it. @throws INTEGRITY_FAULT */
+  #plaintext(guest: Guest, index: number, frame: number): Uint8Array {
+    const { controller, store, table } = this.#parts
     const key = table.keyOf(frame)
     if (key === undefined) throw new RangeError('"frame" expected one that a VM owns')
-    return controller.decrypt(frame, key, dram.view(frame))
+    if (key === NO_KEY) return new Uint8Array(FRAME_BYTES)
+    return controller.decrypt(
+      frame,
+      key,
+      store.read(frame, () => pageText(guest, index)),
+    )
   }
 
-  #modifyPage(guest: Guest, frame: number, change: (page: Uint8Array) => void): void {
-    const page = this.#plaintext(frame)
+  #modifyPage(guest: Guest, index: number, frame: number, change: (page: Uint8Array) => void): void {
+    const page = this.#plaintext(guest, index, frame)
     change(page)
     this.#writePage(guest, frame, page)
     page.fill(0)
   }
 
   #writePage(guest: Guest, frame: number, plaintext: Uint8Array): void {
-    const { controller, dram, table, writeLog } = this.#parts
+    const { controller, store, table } = this.#parts
     const key = guest.slot.writeKey
-    dram.write(frame, controller.encrypt(frame, key, plaintext))
-    writeLog.append(frame, guest.name, 'store', table.noteStore(guest.owner, frame, key))
+    const ciphertext = controller.encrypt(frame, key, plaintext)
+    const generation = table.noteStore(guest.owner, frame, key)
+    store.write(frame, ciphertext, { writer: guest.name, cause: 'store', generation })
   }
+}
+
+function pageText(guest: Guest, index: number): string {
+  return `guest page ${index} of "${guest.name}"`
 }
 
 function checkLength(length: number): number {

@@ -1,8 +1,8 @@
-// Which VM made a frame and which key opens it, as one 16-bit number: a row of the ownership table stays small, and
+// Which VM made a frame and which key opens it, as one 14-bit number: a row of the ownership table stays small, and
 // there are few such pairs, whatever the number of frames. A pair is forgotten when its last frame is.
 
-/** Pairs that a 16-bit number can tell apart, with 0 for "none". */
-export const MAX_BINDINGS = 0xffff
+/** Pairs that a 14-bit number can tell apart, with 0 for "none". */
+export const MAX_BINDINGS = 0x3fff
 
 /** A pair; compared by identity of both. */
 export interface Binding<V, K> {

@@ -6,7 +6,6 @@
 import { createCipheriv, createDecipheriv, createHash } from 'node:crypto'
 import { BlockKeyDeriver, hex, tweakFor, type KeyMode, type Secret } from '../../../sdk/crypto/index.ts'
 import { PalimpsestError } from '../../../sdk/rpc/index.ts'
-import { FRAME_BYTES } from './dram.ts'
 
 const CIPHER = 'aes-256-xts'
 const FRAMES_PER_KEY = 2 ** 32
@@ -15,7 +14,7 @@ const CACHED_FRAMES = 512
 
 /**
  * What opens a frame, as the ownership table remembers it: a key of a slot, by identity. `none` stands for a frame that
- * nobody wrote yet: it holds plain zeros.
+ * nobody wrote yet: it reads as zeros, whatever lies in DRAM.
  */
 export class PageKey {
   readonly mode: KeyMode | 'none'
@@ -41,7 +40,7 @@ export class PageKey {
   }
 }
 
-/** The "key" of frames that hold plain zeros. */
+/** The "key" of frames that nobody wrote yet. */
 export const NO_KEY = new PageKey('none', 0, undefined)
 
 /** Keys of a share group, while a slot uses them. */
@@ -115,9 +114,8 @@ export class MemoryController {
     return ciphers.encryptor.update(plaintext)
   }
 
-  /** A new array with the plaintext of a frame's content; the caller wipes it. A frame of {@link NO_KEY} is zeros. */
+  /** A new array with the plaintext of a frame's content; the caller wipes it. */
   decrypt(frame: number, key: PageKey, content: Uint8Array): Uint8Array {
-    if (key === NO_KEY) return new Uint8Array(FRAME_BYTES)
     const ciphers = this.#ciphersOf(frame, key)
     ciphers.decryptor ??= withFrameKey(frame, key, (bytes, iv) => createDecipheriv(CIPHER, bytes, iv))
     return ciphers.decryptor.update(content)

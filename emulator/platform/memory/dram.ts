@@ -1,6 +1,8 @@
 // Emulated DRAM: 4 KiB frames that hold ciphertext, as the host sees it (design, section 8; systems, 2.4).
-// Frames lie in large slabs that exist only while one of their frames holds something, so that a machine with a lot of
-// memory costs what its guests touched. An untouched frame reads as zeros.
+// A frame that is written gets a slot in a large slab, the next one free whatever its number: a machine with a lot of
+// memory costs what its guests touched, however that is scattered. An untouched frame reads as zeros.
+
+import { SparseIndex } from './sparse.ts'
 
 /** Bytes in a frame, a block and a guest page. */
 export const FRAME_BYTES = 4096
@@ -15,8 +17,6 @@ const zeros = new Uint8Array(FRAME_BYTES)
 
 interface Slab {
   readonly bytes: Uint8Array
-  /** One byte a frame: whether it was written since it was last scrubbed. */
-  readonly written: Uint8Array
   inUse: number
 }
 
@@ -24,8 +24,12 @@ interface Slab {
 export class Dram {
   /** Number of frames. */
   readonly frames: number
-  readonly #slabs: (Slab | undefined)[]
-  #written = 0
+  /** Frame -> slot + 1, of frames that were written since they were last scrubbed. */
+  readonly #slots = new SparseIndex()
+  readonly #slabs: (Slab | undefined)[] = []
+  /** Slots that scrubbed frames had; a slab exists only while one of its slots is used. */
+  readonly #unused: number[] = []
+  #taken = 0
 
   /** `bytes` is the size of the memory: a positive multiple of 4096, below 8 TiB. Throws RangeError otherwise. */
   constructor(bytes: number) {
@@ -36,20 +40,20 @@ export class Dram {
       )
     }
     this.frames = frames
-    this.#slabs = Array.from({ length: Math.ceil(frames / SLAB_FRAMES) })
   }
 
   /** Frames that hold something; the memory in use is about that times {@link FRAME_BYTES}. */
   get writtenFrames(): number {
-    return this.#written
+    return this.#taken - this.#unused.length
   }
 
   /** The 4096 bytes of a frame as they lie there, not a copy: never write to them, never keep them. */
   view(frame: number): Uint8Array {
     this.#check(frame)
-    const slab = this.#slabs[frame >>> SLAB_BITS]
+    const slot = this.#slots.get(frame) - 1
+    const slab = slot < 0 ? undefined : this.#slabs[slot >>> SLAB_BITS]
     if (slab === undefined) return zeros
-    const start = (frame & (SLAB_FRAMES - 1)) << FRAME_SHIFT
+    const start = (slot & (SLAB_FRAMES - 1)) << FRAME_SHIFT
     return slab.bytes.subarray(start, start + FRAME_BYTES)
   }
 
@@ -59,25 +63,28 @@ export class Dram {
     if (content.length !== FRAME_BYTES) {
       throw new RangeError(`"content" expected ${FRAME_BYTES} bytes, got length=${content.length}`)
     }
-    const slab = (this.#slabs[frame >>> SLAB_BITS] ??= newSlab())
-    const at = frame & (SLAB_FRAMES - 1)
-    slab.bytes.set(content, at << FRAME_SHIFT)
-    if (slab.written[at] !== 0) return
-    slab.written[at] = 1
-    slab.inUse++
-    this.#written++
+    let slot = this.#slots.get(frame) - 1
+    const isNew = slot < 0
+    if (isNew) {
+      slot = this.#unused.pop() ?? this.#taken++
+      this.#slots.set(frame, slot + 1)
+    }
+    const slab = (this.#slabs[slot >>> SLAB_BITS] ??= newSlab())
+    slab.bytes.set(content, (slot & (SLAB_FRAMES - 1)) << FRAME_SHIFT)
+    if (isNew) slab.inUse++
   }
 
   /** Makes a frame read as zeros. Returns whether it held anything. */
   scrub(frame: number): boolean {
     this.#check(frame)
-    const slab = this.#slabs[frame >>> SLAB_BITS]
-    const at = frame & (SLAB_FRAMES - 1)
-    if (slab?.written[at] !== 1) return false
-    slab.bytes.fill(0, at << FRAME_SHIFT, (at + 1) << FRAME_SHIFT)
-    slab.written[at] = 0
-    this.#written--
-    if (--slab.inUse === 0) this.#slabs[frame >>> SLAB_BITS] = undefined
+    const slot = this.#slots.get(frame) - 1
+    const slab = slot < 0 ? undefined : this.#slabs[slot >>> SLAB_BITS]
+    if (slab === undefined) return false
+    const start = (slot & (SLAB_FRAMES - 1)) << FRAME_SHIFT
+    slab.bytes.fill(0, start, start + FRAME_BYTES)
+    this.#slots.set(frame, 0)
+    this.#unused.push(slot)
+    if (--slab.inUse === 0) this.#slabs[slot >>> SLAB_BITS] = undefined
     return true
   }
 
@@ -89,6 +96,6 @@ export class Dram {
 }
 
 function newSlab(): Slab {
-  // Large enough that the allocator maps it anew: pages that are never written take no memory.
-  return { bytes: new Uint8Array(SLAB_FRAMES * FRAME_BYTES), written: new Uint8Array(SLAB_FRAMES), inUse: 0 }
+  // Large enough that the allocator maps it anew: slots that were never used take no memory.
+  return { bytes: new Uint8Array(SLAB_FRAMES * FRAME_BYTES), inUse: 0 }
 }

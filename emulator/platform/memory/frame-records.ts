@@ -1,45 +1,45 @@
-// The rows of the frame ownership table in 12 bytes a frame: state, generation, binding, guest page. Slabs exist only
-// where a frame was ever used; rows are kept when a frame is freed, because its generation must never repeat (a copy
-// made from an older generation is void, systems 2.7).
+// The rows of the frame ownership table in 11 bytes a frame: state, generation, binding, guest page. Rows exist only
+// where a frame was ever used, and are kept when a frame is freed, because its generation must never repeat (a copy made
+// from an older generation is void, systems 2.7).
 
 import type { FrameState } from '../../../sdk/rpc/index.ts'
+import { CHUNK_VALUES, chunkOf, SparsePlaces, withinChunk } from './sparse.ts'
 
-const SLAB_BITS = 12
-const SLAB_FRAMES = 1 << SLAB_BITS
 const TWO_32 = 2 ** 32
-/** Bytes of one row; with 4 for the VM's own index, 16 a touched frame. */
-const ROW_BYTES = 12
+/** Bytes of one row; with the VM's own index of its pages less than 16 a touched frame. */
+const ROW_BYTES = 11
 
-/** States by their code in a row. */
+/** States by their code, the two low bits of a row's third column. */
 const states: readonly FrameState[] = ['free', 'reserved', 'private', 'shared-ro']
+const STATE_BITS = 2
+const STATE_MASK = (1 << STATE_BITS) - 1
 
-/** Columns of 4096 rows, over one buffer. */
-interface Slab {
+/** Columns of rows, over one buffer. */
+interface Chunk {
   readonly generationLow: Uint32Array
   readonly index: Uint32Array
+  /** Number of a binding, at most MAX_BINDINGS, above the state. */
   readonly binding: Uint16Array
   readonly generationHigh: Uint8Array
-  readonly state: Uint8Array
 }
 
-function newSlab(): Slab {
-  const buffer = new ArrayBuffer(SLAB_FRAMES * ROW_BYTES)
+function newChunk(): Chunk {
+  const buffer = new ArrayBuffer(CHUNK_VALUES * ROW_BYTES)
   return {
-    generationLow: new Uint32Array(buffer, 0, SLAB_FRAMES),
-    index: new Uint32Array(buffer, 4 * SLAB_FRAMES, SLAB_FRAMES),
-    binding: new Uint16Array(buffer, 8 * SLAB_FRAMES, SLAB_FRAMES),
-    generationHigh: new Uint8Array(buffer, 10 * SLAB_FRAMES, SLAB_FRAMES),
-    state: new Uint8Array(buffer, 11 * SLAB_FRAMES, SLAB_FRAMES),
+    generationLow: new Uint32Array(buffer, 0, CHUNK_VALUES),
+    index: new Uint32Array(buffer, 4 * CHUNK_VALUES, CHUNK_VALUES),
+    binding: new Uint16Array(buffer, 8 * CHUNK_VALUES, CHUNK_VALUES),
+    generationHigh: new Uint8Array(buffer, 10 * CHUNK_VALUES, CHUNK_VALUES),
   }
 }
 
 /** One row per frame. Knows nothing of what a move means; {@link ../ownership.ts} does. */
 export class FrameRecords {
-  readonly #slabs: (Slab | undefined)[]
+  readonly #places = new SparsePlaces()
+  readonly #chunks: Chunk[] = []
   readonly #totals: Record<FrameState, number>
 
   constructor(frames: number) {
-    this.#slabs = Array.from({ length: Math.ceil(frames / SLAB_FRAMES) })
     this.#totals = { free: frames, reserved: 0, private: 0, 'shared-ro': 0 }
   }
 
@@ -48,69 +48,75 @@ export class FrameRecords {
     return this.#totals
   }
 
+  /** Bytes of rows and directory. */
+  get bytes(): number {
+    return this.#chunks.length * CHUNK_VALUES * ROW_BYTES + this.#places.bytes
+  }
+
   /** The state of a frame. */
   state(frame: number): FrameState {
-    const slab = this.#slabs[frame >>> SLAB_BITS]
-    return states[slab?.state[frame & (SLAB_FRAMES - 1)] ?? 0] ?? 'free'
+    const place = this.#places.find(frame)
+    const cell = place < 0 ? 0 : (this.#chunks[chunkOf(place)]?.binding[withinChunk(place)] ?? 0)
+    return states[cell & STATE_MASK] ?? 'free'
   }
 
   /** Counts writes and state changes of a frame. */
   generation(frame: number): number {
-    const slab = this.#slabs[frame >>> SLAB_BITS]
-    if (slab === undefined) return 0
-    const at = frame & (SLAB_FRAMES - 1)
-    return (slab.generationHigh[at] ?? 0) * TWO_32 + (slab.generationLow[at] ?? 0)
+    const place = this.#places.find(frame)
+    const chunk = place < 0 ? undefined : this.#chunks[chunkOf(place)]
+    if (chunk === undefined) return 0
+    const at = withinChunk(place)
+    return (chunk.generationHigh[at] ?? 0) * TWO_32 + (chunk.generationLow[at] ?? 0)
   }
 
   /** Number of the binding (VM and key) of a frame. */
   binding(frame: number): number {
-    return this.#slabs[frame >>> SLAB_BITS]?.binding[frame & (SLAB_FRAMES - 1)] ?? 0
+    const place = this.#places.find(frame)
+    return place < 0 ? 0 : (this.#chunks[chunkOf(place)]?.binding[withinChunk(place)] ?? 0) >>> STATE_BITS
   }
 
   /** Guest page of a frame's maker; for a RESERVED frame, the number of its registration. */
   index(frame: number): number {
-    return this.#slabs[frame >>> SLAB_BITS]?.index[frame & (SLAB_FRAMES - 1)] ?? 0
+    const place = this.#places.find(frame)
+    return place < 0 ? 0 : (this.#chunks[chunkOf(place)]?.index[withinChunk(place)] ?? 0)
   }
 
   /** Moves a frame to a state, which counts as a new generation. */
   move(frame: number, state: FrameState, binding: number, index: number): void {
-    const slab = this.#slab(frame)
-    const at = frame & (SLAB_FRAMES - 1)
     this.#totals[this.state(frame)]--
     this.#totals[state]++
-    slab.state[at] = states.indexOf(state)
-    slab.binding[at] = binding
-    slab.index[at] = index
+    const { chunk, at } = this.#row(frame)
+    chunk.binding[at] = (binding << STATE_BITS) | states.indexOf(state)
+    chunk.index[at] = index
     this.bump(frame)
   }
 
   /** Binds a frame to another key without moving it. */
   rebind(frame: number, binding: number): void {
-    this.#slab(frame).binding[frame & (SLAB_FRAMES - 1)] = binding
+    const { chunk, at } = this.#row(frame)
+    chunk.binding[at] = (binding << STATE_BITS) | ((chunk.binding[at] ?? 0) & STATE_MASK)
   }
 
   /** Counts a write: the new generation. */
   bump(frame: number): number {
-    const slab = this.#slab(frame)
-    const at = frame & (SLAB_FRAMES - 1)
-    const low = (slab.generationLow[at] ?? 0) + 1
-    slab.generationLow[at] = low
-    if (low === TWO_32) slab.generationHigh[at] = (slab.generationHigh[at] ?? 0) + 1
+    const { chunk, at } = this.#row(frame)
+    const low = (chunk.generationLow[at] ?? 0) + 1
+    chunk.generationLow[at] = low
+    if (low === TWO_32) chunk.generationHigh[at] = (chunk.generationHigh[at] ?? 0) + 1
     return this.generation(frame)
   }
 
-  /** Every frame in `state`, ascending; frames may be moved while iterating. */
+  /** Every frame in `state`; frames may be moved while iterating. */
   *framesIn(state: FrameState): Generator<number> {
     const code = states.indexOf(state)
-    for (const [number, slab] of this.#slabs.entries()) {
-      if (slab === undefined) continue
-      for (let at = 0; at < SLAB_FRAMES; at++) {
-        if (slab.state[at] === code) yield number * SLAB_FRAMES + at
-      }
+    for (const [frame, place] of this.#places.entries()) {
+      const cell = this.#chunks[chunkOf(place)]?.binding[withinChunk(place)] ?? 0
+      if ((cell & STATE_MASK) === code) yield frame
     }
   }
 
-  #slab(frame: number): Slab {
-    return (this.#slabs[frame >>> SLAB_BITS] ??= newSlab())
+  #row(frame: number): { readonly chunk: Chunk; readonly at: number } {
+    const place = this.#places.take(frame)
+    return { chunk: (this.#chunks[chunkOf(place)] ??= newChunk()), at: withinChunk(place) }
   }
 }

@@ -11,7 +11,7 @@ export interface LoggedWrite {
   /** From 1, without gaps. */
   readonly sequence: number
   readonly frame: number
-  /** VM or worker that wrote, or {@link PLATFORM_WRITER}. */
+  /** VM or worker that wrote, or {@link PLATFORM_WRITER}, or {@link HOST_WRITER}. */
   readonly writer: string
   readonly cause: WriteCause
   /** Generation of the frame after the write. */
@@ -20,8 +20,10 @@ export interface LoggedWrite {
 
 /** Writer of scrubs and of zeros that the platform encrypts for an owner. No VM can have this name. */
 export const PLATFORM_WRITER = 'platform'
+/** Writer of what went past the memory controller. No VM can have this name. */
+export const HOST_WRITER = 'host'
 
-const causes: readonly WriteCause[] = ['store', 'copy', 'scrub']
+const causes: readonly WriteCause[] = ['store', 'copy', 'scrub', 'host']
 const TWO_32 = 2 ** 32
 
 /** Writers' names, each kept while the ring holds an entry of it. */

@@ -207,6 +207,7 @@ describe('when the worker or a registration ends', () => {
     const memoryBytes = 4 * blockBytes
     const source = await bed.vm(`source-${n}`, { memoryBytes })
     const destination = await bed.vm(`destination-${n}`, { memoryBytes, unmapped: true })
+    await source.guest.store(0n, patterns(0, 4))
     await source.serveSource({ peers: [] })
     await destination.serveDestination({ peers: [source.identity] })
     await expect(bed.cloneMemory(`clone-${n}`, source, destination)).rejects.toMatchObject({

@@ -7,6 +7,7 @@ import type { CloneLink, LiveRegistration } from '../../../../emulator/hyperviso
 import { FaultHandler } from '../../../../emulator/hypervisor/fault-handler.ts'
 import { WaitingFaults } from '../../../../emulator/hypervisor/faults.ts'
 import { FrameAllocator } from '../../../../emulator/hypervisor/frames.ts'
+import { GuestMemory } from '../../../../emulator/hypervisor/guest-memory.ts'
 import { HypercallLog, ReceiptLog } from '../../../../emulator/hypervisor/logs.ts'
 import { MemoryClone } from '../../../../emulator/hypervisor/memory-clone.ts'
 import type { MemoryHost } from '../../../../emulator/hypervisor/memory-host.ts'
@@ -44,6 +45,7 @@ class Host {
     const host: MemoryHost<MemoryClone> = {
       platform: this.platform,
       frames: this.frames,
+      guests: new GuestMemory({ platform: this.platform, frames: this.frames, maps: this.maps }),
       maps: this.maps,
       shares: this.shares,
       faults,

@@ -22,8 +22,15 @@ export class TestMachine {
   /** Runs for each fault, as a host would. */
   onFault: (event: FaultEvent) => void = () => undefined
 
-  constructor(options: { readonly memoryBytes?: number; readonly stallTimeoutMs?: number } = {}) {
+  constructor(
+    options: {
+      readonly memoryBytes?: number
+      readonly stallTimeoutMs?: number
+      readonly integrity?: boolean
+    } = {},
+  ) {
     this.memory = new MemorySystem({
+      integrity: options.integrity ?? false,
       memoryBytes: options.memoryBytes ?? MIB,
       stallTimeoutMs: options.stallTimeoutMs ?? 0,
       onFault: (event) => {

@@ -103,6 +103,7 @@ export const GuestPortService = service<{
    * |---|---|---|
    * | outside guest memory | OUT_OF_RANGE | correct the address |
    * | mapping and ownership table disagree | FAILED_PRECONDITION (OWNERSHIP_FAULT) | stop: the host misbehaves |
+   * | integrity mode: a page does not hold what was last written to it | DATA_LOSS (INTEGRITY_FAULT) | stop: the host misbehaves; storing the whole page makes it usable again |
    * | the hypervisor could not resolve the fault in time | UNAVAILABLE (STALLED, GRANT_EXPIRED) | try again later |
    */
   load: { kind: 'unary'; request: LoadRequest; response: LoadResponse }

@@ -80,7 +80,7 @@ export interface CreateVmRequest {
   readonly ownerPublicKey: Uint8Array
   /** Guest physical memory, a multiple of 4096; may be 0. */
   readonly memoryBytes: bigint
-  /** Leave guest pages without frames from this byte on, as the place for cloned pages. Absent: none. */
+  /** Where memory of its own ends and the place for cloned pages begins. Absent: at memory_bytes. */
   readonly unmappedFrom?: bigint | undefined
 }
 
@@ -510,12 +510,12 @@ export const HypervisorService = service<{
    */
   enrolPlatform: { kind: 'unary'; request: EnrolPlatformRequest; response: EnrolPlatformResponse }
   /**
-   * Creates a VM: key slot, launch report, private frames for all its memory.
+   * Creates a VM: key slot, launch report, memory of its own, which costs what the VM touches of it.
    *
    * | condition | status | what the caller does |
    * |---|---|---|
    * | the name is taken | ALREADY_EXISTS | choose another |
-   * | not enough free frames | RESOURCE_EXHAUSTED | delete VMs, or start the platform with more memory |
+   * | not enough frames for all of its memory | RESOURCE_EXHAUSTED | delete VMs, or start the platform with more memory |
    */
   createVm: { kind: 'unary'; request: CreateVmRequest; response: CreateVmResponse }
   /** Lists VMs. */

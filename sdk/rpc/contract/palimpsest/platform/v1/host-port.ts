@@ -344,6 +344,10 @@ export interface FrameTotals {
   readonly private: bigint
   /** SHARED_RO frames. */
   readonly shared: bigint
+  /** Frames, of whatever state, that hold something: 4096 bytes each is what DRAM costs the machine that emulates it. */
+  readonly written: bigint
+  /** Bytes that the ownership table takes, without sharers' names and tags of integrity mode. */
+  readonly tableBytes: bigint
 }
 
 /** Ownership rows. */
@@ -365,6 +369,17 @@ export interface ReadFramesResponse {
   /** 4096 bytes per frame, in the order asked for. */
   readonly ciphertext: Uint8Array
 }
+
+/** Puts bytes into frames. */
+export interface WriteFramesRequest {
+  /** Frame numbers, at most 4096. */
+  readonly frames: readonly bigint[]
+  /** 4096 bytes per frame, in the same order. */
+  readonly ciphertext: Uint8Array
+}
+
+/** The bytes lie in DRAM. */
+export type WriteFramesResponse = Readonly<Record<string, never>>
 
 /** One nested mapping. */
 export interface Mapping {
@@ -407,6 +422,8 @@ export type WriteCause =
   | 'copy'
   /** The platform scrubbed or zeroed the frame. */
   | 'scrub'
+  /** The host wrote to DRAM (WriteFrames). */
+  | 'host'
 
 /** One write. */
 export interface WriteLogEntry {
@@ -414,7 +431,7 @@ export interface WriteLogEntry {
   readonly sequence: bigint
   /** Frame that was written. */
   readonly frame: bigint
-  /** VM or worker that wrote; "platform" for scrubs. */
+  /** VM or worker that wrote; "platform" for scrubs, "host" for WriteFrames. */
   readonly writer: string
   /** Why. */
   readonly cause: WriteCause
@@ -534,6 +551,13 @@ export const HostPortService = service<{
   describeFrames: { kind: 'unary'; request: DescribeFramesRequest; response: DescribeFramesResponse }
   /** Returns the ciphertext of frames as it lies in DRAM. */
   readFrames: { kind: 'unary'; request: ReadFramesRequest; response: ReadFramesResponse }
+  /**
+   * Puts bytes into DRAM past memory controller and ownership table, as whoever controls the host or the memory bus can:
+   * flips ciphertext, moves it, puts back what lay there earlier. Neither state nor generation of a frame changes. What
+   * guests and workers read there is garbage or old data; in integrity mode they get INTEGRITY_FAULT instead. Every
+   * write is in the write log. All frames are written or none.
+   */
+  writeFrames: { kind: 'unary'; request: WriteFramesRequest; response: WriteFramesResponse }
   /**
    * Sets nested mappings (guest page -> frame, write bit), flushes them from the TLB, and optionally ends faults in
    * the same step. The host may map what it likes: the ownership table decides at each access.

@@ -96,6 +96,7 @@ export const WorkerPortService = service<{
    * |---|---|---|
    * | a first frame is not SHARED_RO, or not shared under the given name | FAILED_PRECONDITION (NOT_WRITE_PROTECTED, OWNERSHIP_FAULT) | refuse the copy |
    * | a second frame is not RESERVED for this registration and VM | ABORTED (DEST_IN_USE) | refuse the copy |
+   * | integrity mode: a first frame does not hold what was last written to it | DATA_LOSS (INTEGRITY_FAULT) | refuse the copy |
    */
   beginCopies: { kind: 'unary'; request: BeginCopiesRequest; response: BeginCopiesResponse }
   /**
