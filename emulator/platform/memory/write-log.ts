@@ -18,10 +18,10 @@ export interface LoggedWrite {
   readonly generation: number
 }
 
-/** Writer of scrubs and of zeros that the platform encrypts for an owner. No VM can have this name. */
+/** Writer of scrubs, and of what the platform encrypts for an owner before it is shared. No VM can have this name. */
 export const PLATFORM_WRITER = 'platform'
 
-const causes: readonly WriteCause[] = ['store', 'copy', 'scrub']
+const causes: readonly WriteCause[] = ['store', 'copy', 'scrub', 'rekey']
 const TWO_32 = 2 ** 32
 
 /** Writers' names, each kept while the ring holds an entry of it. */

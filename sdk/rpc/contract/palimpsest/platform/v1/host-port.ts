@@ -407,6 +407,8 @@ export type WriteCause =
   | 'copy'
   /** The platform scrubbed or zeroed the frame. */
   | 'scrub'
+  /** The platform encrypted what the frame held under another key of its owner, before it was shared. */
+  | 'rekey'
 
 /** One write. */
 export interface WriteLogEntry {
