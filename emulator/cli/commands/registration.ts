@@ -80,8 +80,8 @@ async function show(name: string, { client, out }: Session): Promise<void> {
     )
   }
   const receipts = await receiptsOf(name, client)
-  const used = [...new Set(receipts.flatMap(({ keys }) => keys.map(keyText)))]
-  out.result({ ...found, receipts: receipts.length, used }, () => [
+  const used = new Map(receipts.flatMap(({ keys }) => keys.map((kind) => [keyText(kind), kind] as const)))
+  out.result({ ...found, receipts: receipts.length, used: [...used.values()] }, () => [
     `${name} is ${found.state}: ${found.source} -> ${found.destination}, ${found.copied.toString()} blocks copied`,
     '',
     ...table(
@@ -95,7 +95,7 @@ async function show(name: string, { client, out }: Session): Promise<void> {
       ]),
     ),
     '',
-    `${String(receipts.length)} receipts; keys used: ${used.length === 0 ? 'none' : used.join(', ')}`,
+    `${String(receipts.length)} receipts; keys used: ${used.size === 0 ? 'none' : [...used.keys()].join(', ')}`,
   ])
 }
 
