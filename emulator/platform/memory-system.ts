@@ -41,6 +41,15 @@ export interface MemoryOptions extends FaultQueueOptions {
   readonly integrity?: boolean
 }
 
+/** What a worker re-encrypts; one entry per copy. */
+interface BegunCopies {
+  /** Of the first frames. */
+  readonly generations: number[]
+  readonly ciphertext: Uint8Array
+  readonly firstModes: KeyMode[]
+  readonly secondModes: KeyMode[]
+}
+
 /** The memory and who is in it. */
 export class MemorySystem {
   readonly access: MemoryAccess
@@ -136,6 +145,11 @@ export class MemorySystem {
     guest.fillSlot(this.#controller.install(root, mode, group))
   }
 
+  /** How a guest keys the frames that it writes; undefined while its slot is empty. @throws UNKNOWN_VM */
+  keyMode(vm: string): KeyMode | undefined {
+    return this.guest(vm).installedSlot?.mode
+  }
+
   // --- Moves of the host ---
 
   /** FREE -> PRIVATE. @throws OWNERSHIP_FAULT, OUT_OF_RANGE, INVALID_ARGUMENT, UNKNOWN_VM */
@@ -160,18 +174,27 @@ export class MemorySystem {
   }
 
   /**
-   * PRIVATE or SHARED_RO -> SHARED_RO with another name; the owner's consent has been checked. Frames that the owner
-   * never wrote are filled with encrypted zeros first: a worker can only copy what a key opens.
+   * PRIVATE or SHARED_RO -> SHARED_RO with another name; the owner's consent has been checked. Whatever a frame is
+   * shared with lies under the key that its owner writes with, since that is what the owner's plugin grants: frames that
+   * it never wrote are filled with encrypted zeros first, and frames that it took over from a sharer are re-encrypted.
    * @throws OWNERSHIP_FAULT, OUT_OF_RANGE, STATE when the owner has no keys
    */
   share(owner: Guest, peer: Guest, pairs: readonly Pair[]): Run[] {
     const { writeKey } = owner.slot
     return this.#table.share(owner.owner, peer.owner, pairs, (frame, key) => {
-      if (key !== NO_KEY) return key
-      const zeros = new Uint8Array(FRAME_BYTES)
+      if (key === writeKey) return key
+      const fresh = key === NO_KEY
+      const page = fresh
+        ? new Uint8Array(FRAME_BYTES)
+        : this.#controller.decrypt(
+            frame,
+            key,
+            this.#store.read(frame, () => `frame ${frame}`),
+          )
       const generation = this.#table.generation(frame) + 1
-      const note = { writer: PLATFORM_WRITER, cause: 'scrub', generation } as const
-      this.#store.write(frame, this.#controller.encrypt(frame, writeKey, zeros), note)
+      const note = { writer: PLATFORM_WRITER, cause: fresh ? 'scrub' : 'rekey', generation } as const
+      this.#store.write(frame, this.#controller.encrypt(frame, writeKey, page), note)
+      page.fill(0)
       return writeKey
     })
   }
@@ -254,19 +277,18 @@ export class MemorySystem {
   // --- Copies of a worker ---
 
   /**
-   * Checks copies; returns the first frames' generations and ciphertext.
-   * @throws as OwnershipTable.checkCopies, INTEGRITY_FAULT
+   * Checks copies; returns the first frames' generations and ciphertext, and how both frames of each are keyed.
+   * @throws as OwnershipTable.checkCopies, STATE when a second VM has no keys, INTEGRITY_FAULT
    */
-  beginCopies(
-    registration: string,
-    copies: readonly CopyBetweenFrames[],
-  ): { readonly generations: number[]; readonly ciphertext: Uint8Array } {
+  beginCopies(registration: string, copies: readonly CopyBetweenFrames[]): BegunCopies {
     expectAtMost('copies', copies.length, MAX_COPIES)
     const generations = this.#table.checkCopies(registration, copies)
     const firsts = copies.map(({ firstFrame }) => firstFrame)
     return {
       generations,
       ciphertext: gather(firsts, (frame) => this.#store.read(frame, () => `frame ${frame}`)),
+      firstModes: firsts.map((frame) => this.#modeOf(frame)),
+      secondModes: copies.map(({ second }) => this.guest(second.vm).slot.mode),
     }
   }
 
@@ -305,6 +327,13 @@ export class MemorySystem {
       if (guest.nested.frame(second.index) === firstFrame) guest.nested.remove(second.index)
       return key
     })
+  }
+
+  /** How a SHARED_RO frame is keyed. */
+  #modeOf(frame: number): KeyMode {
+    const mode = this.#table.keyOf(frame)?.mode
+    if (mode === undefined || mode === 'none') throw new RangeError('"frame" expected one that is shared')
+    return mode
   }
 }
 

@@ -6,6 +6,8 @@ import {
   type CallContext,
   type FrameCopy,
   implement,
+  invalidField,
+  type KeyMode,
   PalimpsestError,
   required,
   type ServiceImplementation,
@@ -26,6 +28,9 @@ interface CopyBetweenFrames {
   readonly second: FrameName
 }
 
+/** Most slots of one DescribeKeySlots: a registration has two VMs. */
+const MAX_SLOTS = 16
+
 /** What the service needs of the platform; `W` is a running worker. */
 export interface WorkerPortDomain<W extends { readonly vm: string }> {
   readonly launches: {
@@ -36,10 +41,16 @@ export interface WorkerPortDomain<W extends { readonly vm: string }> {
     state(): { readonly resetCount: number; readonly pcrUpdateCounter: number; readonly clock: bigint }
   }
   readonly memory: {
+    keyMode(vm: string): KeyMode | undefined
     beginCopies(
       registration: string,
       copies: readonly CopyBetweenFrames[],
-    ): { readonly generations: readonly number[]; readonly ciphertext: Uint8Array }
+    ): {
+      readonly generations: readonly number[]
+      readonly ciphertext: Uint8Array
+      readonly firstModes: readonly KeyMode[]
+      readonly secondModes: readonly KeyMode[]
+    }
     commitCopies(
       worker: string,
       registration: string,
@@ -72,10 +83,16 @@ export function workerPortService<W extends { readonly vm: string }>(
       caller(context)
       return attestation.state()
     },
+    describeKeySlots({ vms }, context) {
+      caller(context)
+      if (vms.length > MAX_SLOTS)
+        throw invalidField('vms', `expected at most ${MAX_SLOTS}, found ${vms.length}`)
+      return { slots: vms.map((vm) => ({ vm, mode: memory.keyMode(vm) })) }
+    },
     beginCopies({ registration, copies }, context) {
       caller(context)
-      const { generations, ciphertext } = memory.beginCopies(registration, copies.map(copyOf))
-      return { generations: generations.map(BigInt), ciphertext, state: attestation.state() }
+      const { generations, ...begun } = memory.beginCopies(registration, copies.map(copyOf))
+      return { ...begun, generations: generations.map(BigInt), state: attestation.state() }
     },
     commitCopies({ registration, copies, generations, ciphertext }, context) {
       const { vm } = caller(context)

@@ -28,6 +28,9 @@ export function explainPolicy(policy: Policy): string[] {
     policy.allowEmulated
       ? 'Emulated platforms are accepted: they give no isolation, so this is for development and tests.'
       : 'Emulated platforms are refused.',
+    policy.allowGroupScope === true
+      ? "Keys of scope GROUP are accepted from either side: the worker can read all of a share group's memory then, and the host sees which of its pages are equal."
+      : 'Keys of scope GROUP are refused: no side gives the common key of a share group.',
     policy.maximumResets === undefined
       ? 'Resets of the platform: any number.'
       : `Resets of the platform after the first evidence: at most ${String(policy.maximumResets)}.`,

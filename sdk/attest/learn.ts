@@ -40,6 +40,8 @@ export interface GoldenBoot {
   readonly bank?: PolicyBank
   /** default true: what is learnt from is usually an emulator, and a warning says so */
   readonly allowEmulated?: boolean
+  /** default false */
+  readonly allowGroupScope?: boolean
 }
 
 /** A learnt policy, ready to be written as JSON, and what its reader must know. */
@@ -86,6 +88,7 @@ export function learnPolicy(boot: GoldenBoot): Learned {
       },
       configuration: [{ digest: hex(configurationDigest(profile.configuration, algorithm)) }],
       allowEmulated,
+      ...(boot.allowGroupScope === true ? { allowGroupScope: true } : {}),
     },
     'the learnt policy',
   )
@@ -120,6 +123,11 @@ function warningsFor(boot: GoldenBoot, policy: Policy, measured: string): string
   if (policy.allowEmulated) {
     warnings.push(
       'It accepts emulated platforms, which give no isolation: set allowEmulated to false for production.',
+    )
+  }
+  if (policy.allowGroupScope === true) {
+    warnings.push(
+      'It accepts keys of scope GROUP: mode both does the same job with keys that open one frame each.',
     )
   }
   if (policy.peers.length === 0) warnings.push('It names no peer, so every clone is refused: add peers.')

@@ -127,6 +127,13 @@ export const policySchema = {
       type: 'boolean',
       default: false,
     },
+    allowGroupScope: {
+      description:
+        "Whether the worker may get the common key of a share group, which opens all of the group's memory and puts " +
+        'equal pages under equal ciphertext: from this VM, or from the other side of a clone.',
+      type: 'boolean',
+      default: false,
+    },
     maximumResets: {
       description: 'Resets of the platform that are accepted after the first evidence. Absent: any number.',
       title: 'an integer 0..4294967295',

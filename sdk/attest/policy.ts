@@ -55,6 +55,7 @@ export interface Policy {
   }
   readonly configuration?: readonly ReferenceValue[]
   readonly allowEmulated: boolean
+  readonly allowGroupScope?: boolean
   readonly maximumResets?: number
   /** TPM names of endorsement keys, hexadecimal */
   readonly platforms?: readonly string[]

@@ -20,6 +20,7 @@
  * | REFUSED_EXPIRED_REFERENCE | the matching reference value is past its notAfter |
  * | REFUSED_RESET | the platform's clock or reset count went back, or was reset too often |
  * | REFUSED_PEER | the other side, or the signer, is not who the policy or the terms name |
+ * | REFUSED_SCOPE | a key opens more than the policy of this or the other side allows |
  * | REFUSED_EMULATED | the platform says that it is emulated and the policy does not allow that |
  * | STALE_NONCE | the challenge was not issued here, was used already or is too old |
  * | GRANT_INVALID, GRANT_EXPIRED | a grant that does not open or agree, or that is past its time |
@@ -41,6 +42,7 @@ export type RefusalCode =
   | 'REFUSED_EXPIRED_REFERENCE'
   | 'REFUSED_RESET'
   | 'REFUSED_PEER'
+  | 'REFUSED_SCOPE'
   | 'REFUSED_EMULATED'
   | 'STALE_NONCE'
   | 'GRANT_INVALID'

@@ -28,11 +28,18 @@ export type KeyUse = 'read' | 'write'
 /** How far a key reaches: one block each, everything of a share group, or a whole volume. */
 export type KeyScope = 'block' | 'group' | 'volume'
 
-/** What one entry grants; its keys are in the sealed part. */
-export interface EntryTerms {
+/** Every scope, the narrowest first. */
+export const keyScopes: readonly KeyScope[] = ['block', 'volume', 'group']
+
+/** What kind of key one is. */
+export interface KeyKind {
   readonly use: KeyUse
   readonly mode: KeyMode
   readonly scope: KeyScope
+}
+
+/** What one entry grants; its keys are in the sealed part. */
+export interface EntryTerms extends KeyKind {
   /** Frames, in the order of their keys; null for keys of wider scope. */
   readonly frames: readonly BlockRange[] | null
 }
@@ -48,6 +55,8 @@ export interface GrantTerms {
   readonly kind: Open['kind']
   readonly pairs: RangeMap
   readonly entries: readonly EntryTerms[]
+  /** Scopes that keys of the other side may have, for this VM's keys to be used together with them. */
+  readonly accepts: readonly KeyScope[]
   /** Size of XTS data units of a volume, or null for memory. */
   readonly sectorSize: SectorSize | null
   /** Milliseconds of platform time after which the keys may not be used; 0 leaves it to the worker's lease. */
@@ -87,6 +96,7 @@ export function encodeTerms(terms: GrantTerms): Uint8Array {
       scope,
       frames: frames === null ? null : frames.map(({ first, count }) => [first, count]),
     })),
+    accepts: [...terms.accepts],
     sector: terms.sectorSize === null ? null : BigInt(terms.sectorSize),
     notAfter: terms.notAfter,
     nonce: terms.nonce,
@@ -103,6 +113,7 @@ const TERMS = [
   'kind',
   'pairs',
   'entries',
+  'accepts',
   'sector',
   'notAfter',
   'nonce',
@@ -122,6 +133,9 @@ export function decodeTerms(bytes: Uint8Array): GrantTerms {
     kind: field.choice(map, 'kind', blockKinds),
     pairs: RangeMap.fromCanonical(field.list(map, 'pairs')),
     entries: field.list(map, 'entries', MAX_ENTRIES).map((item, index) => decodeEntry(item, index)),
+    accepts: field
+      .list(map, 'accepts', keyScopes.length)
+      .map((item, index) => expect.choice(item, `grant terms.accepts[${String(index)}]`, keyScopes)),
     sectorSize: decodeSector(map),
     notAfter: field.uint(map, 'notAfter'),
     nonce: field.bytes(map, 'nonce', 32),
@@ -132,17 +146,26 @@ export function decodeTerms(bytes: Uint8Array): GrantTerms {
 function decodeEntry(item: Canonical, index: number): EntryTerms {
   const map = expect.map(item, `grant terms.entries[${String(index)}]`)
   field.only(map, ['use', 'mode', 'scope', 'frames'])
-  const scope = field.choice(map, 'scope', ['block', 'group', 'volume'])
+  const scope = field.choice(map, 'scope', keyScopes)
+  const mode = field.choice(map, 'mode', keyModes)
   const frames = map['frames'] === null ? null : decodeFrames(map)
   if ((frames === null) === (scope === 'block')) {
     throw new FormatError('grant terms.entries', 'expected frames exactly for scope "block", found otherwise')
   }
-  return {
-    use: field.choice(map, 'use', ['read', 'write']),
-    mode: field.choice(map, 'mode', keyModes),
-    scope,
-    frames,
+  if (!scopeFits({ mode, scope })) {
+    throw new FormatError('grant terms.entries', `expected no key of mode "${mode}" with scope "${scope}"`)
   }
+  return { use: field.choice(map, 'use', ['read', 'write']), mode, scope, frames }
+}
+
+/** The scope of the key that reaches furthest. */
+export function widestScope(kinds: readonly Pick<KeyKind, 'scope'>[]): KeyScope {
+  return keyScopes.findLast((scope) => kinds.some((kind) => kind.scope === scope)) ?? 'block'
+}
+
+/** A common key opens more than a block, whoever grants it, and no other key does. */
+export function scopeFits({ mode, scope }: Pick<KeyKind, 'mode' | 'scope'>): boolean {
+  return (mode === 'common') === (scope !== 'block')
 }
 
 function decodeFrames(map: CanonicalMap): BlockRange[] {

@@ -20,11 +20,16 @@ import {
   type EntryTerms,
   GRANT_TAG,
   type GrantTerms,
+  type KeyScope,
   type KeyUse,
+  scopeFits,
 } from './format.ts'
 
 /** Most keys of one grant, so that no message grows with the size of a VM. */
 const CHUNK_KEYS = 4096
+
+/** What a VM accepts of the other side unless it says otherwise: nothing that opens others' memory too. */
+const DEFAULT_SCOPES: readonly KeyScope[] = ['block', 'volume']
 
 /** What to grant. */
 export type GrantEntry =
@@ -48,6 +53,8 @@ export interface GrantOptions {
   /** Nonce of the challenge that the evidence answered. */
   readonly nonce: Uint8Array
   readonly entries: readonly GrantEntry[]
+  /** Scopes that keys of the other side may have; default: all but `group`. */
+  readonly accepts?: readonly KeyScope[]
   /** XTS data unit size; volumes only. */
   readonly sectorSize?: SectorSize
   /** Milliseconds of platform time; 0 leaves it to the worker's lease. */
@@ -57,7 +64,7 @@ export interface GrantOptions {
 /**
  * Seals and signs grants for the worker of the terms: as many as the number of keys needs, at least one. Every secret
  * that it is given, and every copy that it makes, is wiped. Throws RangeError for a key that is not 64 bytes, an identity
- * that the terms do not name for this role, or a volume key without its sector size.
+ * that the terms do not name for this role, a scope that its mode does not have, or a volume key without its sector size.
  *
  * @example
  * const grants = await makeGrants({
@@ -73,7 +80,7 @@ export async function makeGrants(options: GrantOptions): Promise<Uint8Array[]> {
 }
 
 async function makeGrant(options: GrantOptions, entries: readonly GrantEntry[]): Promise<Uint8Array> {
-  const { identity, open, transcript, role, nonce, sectorSize, notAfter } = options
+  const { identity, open, transcript, role, nonce, accepts, sectorSize, notAfter } = options
   const sorted = entries.map((entry) =>
     'frames' in entry ? { ...entry, frames: ascending(entry.frames) } : entry,
   )
@@ -85,6 +92,7 @@ async function makeGrant(options: GrantOptions, entries: readonly GrantEntry[]):
     kind: open.kind,
     pairs: RangeMap.from(open.pairs),
     entries: sorted.map(entryTerms),
+    accepts: accepts ?? DEFAULT_SCOPES,
     sectorSize: sectorSize ?? null,
     notAfter,
     nonce,
@@ -105,6 +113,12 @@ async function makeGrant(options: GrantOptions, entries: readonly GrantEntry[]):
 function checkOptions({ identity, open, role, entries, sectorSize }: GrantOptions): void {
   if (!equalBytes(identity.publicKey.digest, open[role].identity)) {
     throw new RangeError(`"identity" expected the ${role}'s of the terms, got ${identity.toString()}`)
+  }
+  const unfit = entries.find((entry) => !scopeFits(entry))
+  if (unfit !== undefined) {
+    throw new RangeError(
+      `"entries" expected a common key with scope group or volume and any other with scope block, got ${unfit.mode} with ${unfit.scope}`,
+    )
   }
   const volume = entries.some(({ scope }) => scope === 'volume')
   if (volume !== (sectorSize !== undefined)) {

@@ -22,6 +22,8 @@ import {
   GRANT_TAG,
   type GrantEnvelope,
   type GrantTerms,
+  type KeyKind,
+  type KeyScope,
 } from './format.ts'
 import { KeyTable } from './key-table.ts'
 
@@ -46,6 +48,8 @@ export interface OpenedGrant {
   readonly transcript: Uint8Array
   readonly id: Uint8Array
   readonly entries: readonly OpenedEntry[]
+  /** Scopes that keys of the other side may have. */
+  readonly accepts: readonly KeyScope[]
   readonly sectorSize?: SectorSize
   /** Milliseconds of platform time; 0 leaves it to the worker's lease. */
   readonly notAfter: bigint
@@ -79,7 +83,7 @@ export async function openGrant(options: {
   checkEntries(terms, open)
   checkExpiry(terms, clock)
   const keys = await unsealed(envelope, keyPair)
-  const { role, id, peer, notAfter, sectorSize } = terms
+  const { role, id, peer, accepts, notAfter, sectorSize } = terms
   return {
     role,
     signer: signer.digest,
@@ -87,17 +91,21 @@ export async function openGrant(options: {
     transcript,
     id,
     entries: openEntries(terms, keys),
+    accepts,
     notAfter,
     ...(sectorSize === null ? {} : { sectorSize }),
   }
 }
 
 /** What two grants must agree on. */
-type Cited = Pick<OpenedGrant, 'role' | 'signer' | 'peer' | 'transcript'>
+type Cited = Pick<OpenedGrant, 'role' | 'signer' | 'peer' | 'transcript' | 'accepts'> & {
+  readonly entries: readonly KeyKind[]
+}
 
 /**
  * The two sides agree: they cite the same terms, each grant's signer is the identity that the other side's grants name,
- * and the roles differ. A side without grants agrees. Throws Refusal REFUSED_PEER.
+ * the roles differ, and no key reaches further than the other side accepts. A side without grants agrees.
+ * Throws Refusal REFUSED_PEER, REFUSED_SCOPE.
  */
 export function checkAgreement(source: readonly Cited[], destination: readonly Cited[]): void {
   for (const [role, grants] of Object.entries({ source, destination })) {
@@ -113,8 +121,21 @@ export function checkAgreement(source: readonly Cited[], destination: readonly C
       if (!equalBytes(one.peer, other.signer)) throw mismatch("the source's peer", one.peer, other.signer)
       if (!equalBytes(other.peer, one.signer))
         throw mismatch("the destination's peer", other.peer, one.signer)
+      checkScopes(one, other)
+      checkScopes(other, one)
     }
   }
+}
+
+/** What a VM accepts of the other side is its own word, under its own signature. */
+function checkScopes({ role, entries }: Cited, { accepts }: Cited): void {
+  const wide = entries.find(({ scope }) => !accepts.includes(scope))
+  if (wide === undefined) return
+  throw new Refusal('REFUSED_SCOPE', `${role}'s key to ${wide.use}`, {
+    expected: `one of scope ${accepts.join(' or ')}, as the ${otherRole(role)} accepts`,
+    found: `one of scope ${wide.scope}`,
+    action: 'grant keys of mode both, or set allowGroupScope in the policy of the other side',
+  })
 }
 
 function mismatch(subject: string, expected: Uint8Array, found: Uint8Array): Refusal {

@@ -45,7 +45,7 @@ export interface KeyRequest {
 export type KeyAnswer =
   /** A key for each frame: the least that does the job. */
   | { readonly mode: Extract<KeyMode, 'location' | 'both'>; readonly key: (frame: bigint) => Secret }
-  /** One key that opens everything of the share group; flagged as scope GROUP. */
+  /** One key that opens everything of the share group; flagged as scope GROUP, which policies must allow. */
   | { readonly mode: 'common'; readonly groupKey: Secret }
   /** The volume's key; flagged as scope VOLUME. */
   | { readonly volumeKey: Secret; readonly sectorSize: 512 | 1024 | 2048 | 4096 }

@@ -1,6 +1,7 @@
 // What happened to a plugin, step by step, in the order of the claims: for logs, for tests and for the demo.
 
 import type { AppraisalStep } from '../attest/index.ts'
+import type { KeyScope } from '../grant/index.ts'
 
 /** One step. No event carries a key. */
 export type PluginEvent =
@@ -24,6 +25,8 @@ export type PluginEvent =
       readonly registration: string
       readonly grants: number
       readonly keys: number
+      /** Of the key that reaches furthest: `group` opens all that the share group has under its common key. */
+      readonly scope: KeyScope
     }
   | { readonly event: 'REFUSED'; readonly what: string; readonly code: string; readonly message: string }
   | { readonly event: 'ENDED'; readonly registration: string; readonly reason: string }

@@ -1,18 +1,23 @@
 // From a plugin's keys to sealed, signed grants for one side of a registration.
 
-import type { MadeChallenge, Open } from '../attest/index.ts'
+import { type MadeChallenge, type Open, type Policy, Refusal } from '../attest/index.ts'
 import type { IdentityKey, SectorSize } from '../crypto/index.ts'
 import { expandRanges } from '../block/index.ts'
-import { type GrantEntry, makeGrants } from '../grant/index.ts'
+import { type GrantEntry, type KeyScope, keyScopes, makeGrants, widestScope } from '../grant/index.ts'
 import type { KeyAnswer, KeyRequest, Plugin, PluginContext } from './define.ts'
 
 /** Grants, and how many keys they carry. */
 export interface MadeGrants {
   readonly grants: Uint8Array[]
   readonly keys: number
+  /** Of the key that reaches furthest. */
+  readonly scope: KeyScope
 }
 
-/** Asks the plugin for the keys that its side gives, and seals them to the worker of the terms. */
+/**
+ * Asks the plugin for the keys that its side gives, and seals them to the worker of the terms.
+ * Throws Refusal REFUSED_SCOPE when the plugin's own policy does not allow such a key.
+ */
 export async function grantsFor(options: {
   plugin: Plugin
   open: Open
@@ -26,11 +31,13 @@ export async function grantsFor(options: {
 }): Promise<MadeGrants> {
   const { plugin, open, transcript, challenge, identity, frames, notAfter, ctx } = options
   const entries: GrantEntry[] = []
+  const accepts = scopesOf(plugin.policy)
   let keys = 0
   let sectorSize: SectorSize | undefined
   for (const request of keyRequests(plugin, open, frames)) {
     const answer = await plugin.keys(request, ctx)
     entries.push(entryOf(request, answer))
+    checkScopes(entries, accepts)
     keys += 'key' in answer ? request.frames.length : 1
     if ('sectorSize' in answer) sectorSize = answer.sectorSize
   }
@@ -41,10 +48,27 @@ export async function grantsFor(options: {
     role: plugin.role,
     nonce: challenge.nonce,
     entries,
+    accepts,
     notAfter,
     ...(sectorSize === undefined ? {} : { sectorSize }),
   })
-  return { grants, keys }
+  return { grants, keys, scope: widestScope(entries) }
+}
+
+/** Scopes that a policy allows for keys of either side. */
+function scopesOf({ allowGroupScope }: Policy): KeyScope[] {
+  return keyScopes.filter((scope) => scope !== 'group' || allowGroupScope === true)
+}
+
+function checkScopes(entries: readonly GrantEntry[], accepts: readonly KeyScope[]): void {
+  const wide = entries.find(({ scope }) => !accepts.includes(scope))
+  if (wide === undefined) return
+  for (const entry of entries) if ('key' in entry) entry.key.wipe()
+  throw new Refusal('REFUSED_SCOPE', `key to ${wide.use}`, {
+    expected: `one of scope ${accepts.join(' or ')}`,
+    found: `one of scope ${wide.scope}, which this policy does not allow`,
+    action: 'give keys of mode both, or set allowGroupScope in the policy',
+  })
 }
 
 /** What one side gives: the source opens first blocks, each side encrypts its own second blocks. */

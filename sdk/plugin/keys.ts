@@ -6,15 +6,19 @@ import type { KeyAnswer, KeyRequest } from './define.ts'
 
 /** Where the keys of a VM's memory come from. */
 export interface MemoryKeys {
-  /** 32 bytes, the VM's own. */
+  /** 32 bytes, the VM's own; what mode `location` derives from. */
   readonly root: Secret
-  /** How this VM's frames are keyed. */
+  /** How this VM's frames are keyed: the mode that was installed in its slot; the worker refuses any other. */
   readonly mode: KeyMode
-  /** 32 bytes, the share group's; needed for `common` and `both`. */
+  /** 32 bytes, the share group's; what modes `common` and `both` derive from. */
   readonly group?: Secret
 }
 
-/** A handler that derives the keys of guest pages from the VM's root or group key. */
+/**
+ * A handler that derives the keys of guest pages from the VM's root or group key. Modes `location` and `both` give a key
+ * for each frame. Mode `common` gives the one key that opens everything which the group has under it: both sides'
+ * policies must allow scope GROUP.
+ */
 export function memoryKeys({ root, mode, group }: MemoryKeys): (request: KeyRequest) => KeyAnswer {
   const base = mode === 'location' ? root : group
   if (base === undefined) throw new TypeError(`"group" expected a key, since mode is "${mode}"; got none`)

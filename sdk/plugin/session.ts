@@ -287,8 +287,9 @@ export class PluginSession {
       notAfter,
       ctx,
     })
-    this.#observe({ event: 'KEYS_SENT', registration, grants: made.grants.length, keys: made.keys })
-    return made.grants
+    const { grants, keys, scope } = made
+    this.#observe({ event: 'KEYS_SENT', registration, grants: grants.length, keys, scope })
+    return grants
   }
 
   async #notAfter(): Promise<bigint> {

@@ -71,6 +71,8 @@ export const errorTable = {
   },
   REFUSED_BINDING: refused('Do not retry: the evidence or grant was made for another registration or role.'),
   REFUSED_PEER: refused('Do not retry: the other side is not an identity that the policy names.'),
+  REFUSED_SCOPE: refused('Grant keys of mode both, or allow keys of scope GROUP in the policy.'),
+  REFUSED_KEY_MODE: refused('Grant keys of the mode that the VM has installed in its slot.'),
   REFUSED_PLATFORM_MIX: refused('Clone between VMs of one platform.'),
   REFUSED_SIZE: { status: 'INVALID_ARGUMENT', callerAction: 'Send evidence within the documented bounds.' },
   STALE_NONCE: precondition('Make a new challenge.'),

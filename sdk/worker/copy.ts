@@ -1,5 +1,6 @@
 // What the two copiers share: the request checked against the terms, and the outcome.
 
+import type { KeyKind } from '../grant/index.ts'
 import { PalimpsestError, type BlockCopy, type CopyRequest, type Role } from '../rpc/index.ts'
 import type { Registration } from './registration.ts'
 
@@ -25,6 +26,8 @@ export type CopyOutcome =
       readonly positions: readonly number[]
       readonly firstCiphertext: Uint8Array
       readonly secondCiphertext: Uint8Array
+      /** Kinds of the keys that were used, each once. */
+      readonly keys: readonly KeyKind[]
     }
   | { readonly kind: 'transient'; readonly ciphertext: Uint8Array }
 

@@ -3,6 +3,7 @@
 
 import { BLOCK_SIZE } from '../block/index.ts'
 import type { ReencryptEngine, SectorSize } from '../crypto/index.ts'
+import type { KeyKind } from '../grant/index.ts'
 import {
   type BlockRun,
   type ClientOf,
@@ -13,6 +14,7 @@ import {
 } from '../rpc/index.ts'
 import type { Copier, CopyOutcome } from './copy.ts'
 import type { FaultPoints } from './fault-points.ts'
+import { distinctKinds } from './key-ring.ts'
 import type { PlatformPort } from './platform-port.ts'
 import type { Registration } from './registration.ts'
 
@@ -82,6 +84,7 @@ export class DiskCopier implements Copier {
         positions,
         firstCiphertext: first.ciphertext,
         secondCiphertext,
+        keys: keysOf(registration, request),
       }
     } catch (error) {
       for (const first of spent) registration.unspend('destination', first)
@@ -150,6 +153,12 @@ export class DiskCopier implements Copier {
     })
     return answer.stored
   }
+}
+
+/** What kinds of keys a session uses. A volume has one key, whichever block it is asked for. */
+function keysOf(registration: Registration, { blocks }: CopyRequest): KeyKind[] {
+  const kinds = blocks.map(({ first, second }) => registration.kinds(first, 'destination', second))
+  return distinctKinds(kinds.flatMap(({ read, write }) => [read, write]))
 }
 
 function sectors(key: Uint8Array, block: bigint, sectorSize: SectorSize) {

@@ -3,6 +3,7 @@
 export {
   AUDIT_START,
   type AuditEntry,
+  type AuditFields,
   type AuditHead,
   type AuditVerdict,
   parseAuditEntry,

@@ -2,10 +2,12 @@
 // platform stores. Decrypt, encrypt and store are this one component's (claim 3).
 
 import { BLOCK_SIZE } from '../block/index.ts'
-import { type ReencryptEngine, tweakFor } from '../crypto/index.ts'
+import { type KeyMode, type ReencryptEngine, tweakFor } from '../crypto/index.ts'
+import type { KeyKind } from '../grant/index.ts'
 import { type BlockCopy, type CopyRequest, type FrameCopy, PalimpsestError, type Role } from '../rpc/index.ts'
 import type { Copier, CopyOutcome, StoredCopy } from './copy.ts'
 import type { FaultPoints } from './fault-points.ts'
+import { distinctKinds } from './key-ring.ts'
 import type { BegunCopies, PlatformPort } from './platform-port.ts'
 import type { Registration } from './registration.ts'
 
@@ -48,6 +50,7 @@ export class MemoryCopier implements Copier {
         registration.spend(writer, first)
         spent.push(first)
       }
+      const keys = checkedKeys(registration, writer, copies, begun)
       const secondCiphertext = this.#reencrypt(registration, writer, copies, begun.ciphertext)
       await this.#points.reached('copier.afterDecrypt')
       const generations = await this.#platform.commit(
@@ -70,6 +73,7 @@ export class MemoryCopier implements Copier {
         positions: copies.map((_copy, position) => position),
         firstCiphertext: begun.ciphertext,
         secondCiphertext,
+        keys,
       }
     } catch (error) {
       for (const first of spent) registration.unspend(writer, first)
@@ -86,11 +90,11 @@ export class MemoryCopier implements Copier {
     const output = new Uint8Array(ciphertext.length)
     for (const [position, { firstFrame, secondFrame }] of copies.entries()) {
       const from = position * BLOCK_SIZE
-      registration.useReadKey(firstFrame, (readKey, readMode) => {
-        registration.useWriteKey(writer, secondFrame, (writeKey, writeMode) => {
+      registration.useReadKey(firstFrame, (readKey, read) => {
+        registration.useWriteKey(writer, secondFrame, (writeKey, write) => {
           this.#engine.run({
-            source: page(readKey, tweakFor(readMode, firstFrame)),
-            destination: page(writeKey, tweakFor(writeMode, secondFrame)),
+            source: page(readKey, tweakFor(read.mode, firstFrame)),
+            destination: page(writeKey, tweakFor(write.mode, secondFrame)),
             input: ciphertext.subarray(from, from + BLOCK_SIZE),
             output: output.subarray(from, from + BLOCK_SIZE),
           })
@@ -99,6 +103,35 @@ export class MemoryCopier implements Copier {
     }
     return output
   }
+}
+
+/**
+ * The kinds of keys that a session uses, once it is known that they are of the modes which the platform has for the
+ * frames: with any other mode, what is stored would be garbage. @throws PalimpsestError GRANT_MISSING, REFUSED_KEY_MODE
+ */
+function checkedKeys(
+  registration: Registration,
+  writer: Role,
+  copies: readonly FrameCopy[],
+  { firstModes, secondModes }: BegunCopies,
+): KeyKind[] {
+  const kinds = copies.map(({ firstFrame, secondFrame }) =>
+    registration.kinds(firstFrame, writer, secondFrame),
+  )
+  for (const [position, { read, write }] of kinds.entries()) {
+    expectMode(copies[position]?.firstFrame, firstModes[position], read)
+    expectMode(copies[position]?.secondFrame, secondModes[position], write)
+  }
+  return distinctKinds(kinds.flatMap(({ read, write }) => [read, write]))
+}
+
+function expectMode(frame = 0n, expected: KeyMode | undefined, { use, mode }: KeyKind): void {
+  if (mode === expected) return
+  throw new PalimpsestError(
+    'REFUSED_KEY_MODE',
+    `frame ${frame.toString()}: expected a key of mode ${expected ?? 'none'} to ${use} it, found one of mode ${mode}; register again with the mode that the VM has installed`,
+    { metadata: { frame: frame.toString(), expected: expected ?? '', found: mode } },
+  )
 }
 
 /** A page is one XTS data unit whose tweak is its frame number. */

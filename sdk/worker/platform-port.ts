@@ -5,6 +5,7 @@ import {
   type ClientOf,
   type FrameCopy,
   type GetPlatformStateResponse,
+  type KeyMode,
   PalimpsestError,
   type WorkerPortService,
 } from '../rpc/index.ts'
@@ -15,6 +16,9 @@ export interface BegunCopies {
   readonly generations: readonly bigint[]
   readonly ciphertext: Uint8Array
   readonly state: PlatformState
+  /** How the platform has both frames of each copy keyed. */
+  readonly firstModes: readonly KeyMode[]
+  readonly secondModes: readonly KeyMode[]
 }
 
 /** The platform, to one worker. */
@@ -40,10 +44,16 @@ export class PlatformPort {
     return this.#clock
   }
 
+  /** How a guest keys what it writes; undefined while its slot is empty. */
+  async keyMode(vm: string): Promise<KeyMode | undefined> {
+    const { slots } = await this.#client.describeKeySlots({ vms: [vm] })
+    return slots[0]?.mode
+  }
+
   /** Checks copies and returns the first frames' ciphertext. */
   async begin(registration: string, copies: readonly FrameCopy[]): Promise<BegunCopies> {
-    const { generations, ciphertext, state } = await this.#client.beginCopies({ registration, copies })
-    return { generations, ciphertext, state: this.#seen(present(state)) }
+    const { state, ...begun } = await this.#client.beginCopies({ registration, copies })
+    return { ...begun, state: this.#seen(present(state)) }
   }
 
   /** Stores re-encrypted frames, all or none, and returns the second frames' generations. */

@@ -7,11 +7,13 @@ import {
   expect,
   field,
   type IdentityKey,
+  keyModes,
   type PublicKey,
   sha256,
   sign1,
   verify1,
 } from '../crypto/index.ts'
+import { type KeyKind, keyScopes } from '../grant/index.ts'
 import type { Role } from '../rpc/index.ts'
 import type { AuditHead } from './audit.ts'
 import type { CopyOutcome, StoredCopy } from './copy.ts'
@@ -27,6 +29,8 @@ export interface Receipt {
   /** Whose second blocks they are. */
   readonly writer: Role
   readonly copies: readonly StoredCopy[]
+  /** Kinds of the keys that were used; one of scope `group` opens more than these blocks. */
+  readonly keys: readonly KeyKind[]
   /** SHA-256 of the first blocks' ciphertexts, in order. */
   readonly firstDigest: Uint8Array
   /** SHA-256 of the second blocks' ciphertexts, in order. */
@@ -50,6 +54,7 @@ export function makeReceipt(options: {
     transcript: registration.transcript,
     writer,
     copies: outcome.copies.map((copy) => [copy.first, copy.second, copy.generation, copy.secondGeneration]),
+    keys: outcome.keys.map(({ use, mode, scope }) => [use, mode, scope]),
     firstDigest: sha256(outcome.firstCiphertext),
     secondDigest: sha256(outcome.secondCiphertext),
     sequence: audit.sequence,
@@ -69,6 +74,9 @@ export function verifyReceipt(receipt: Uint8Array, publicKey: PublicKey): Receip
     transcript: field.bytes(map, 'transcript', 32),
     writer: field.choice(map, 'writer', ['source', 'destination']),
     copies,
+    keys: field
+      .list(map, 'keys')
+      .map((item, position) => parseKind(item, `receipt.keys[${String(position)}]`)),
     firstDigest: field.bytes(map, 'firstDigest', 32),
     secondDigest: field.bytes(map, 'secondDigest', 32),
     audit: { sequence: field.uint(map, 'sequence'), digest: field.bytes(map, 'head', 32) },
@@ -82,5 +90,14 @@ function parseCopy(value: Parameters<typeof expect.list>[0], path: string): Stor
     second: expect.uint(second, `${path}[1]`),
     generation: expect.uint(generation, `${path}[2]`),
     secondGeneration: expect.uint(secondGeneration, `${path}[3]`),
+  }
+}
+
+function parseKind(value: Parameters<typeof expect.list>[0], path: string): KeyKind {
+  const [use, mode, scope] = expect.list(value, path, 3)
+  return {
+    use: expect.choice(use, `${path}[0]`, ['read', 'write']),
+    mode: expect.choice(mode, `${path}[1]`, keyModes),
+    scope: expect.choice(scope, `${path}[2]`, keyScopes),
   }
 }

@@ -2,59 +2,12 @@
 // Keys enter by grants, are used by the copiers, and are wiped when the registration ends; nothing returns them.
 
 import { RangeMap, RunSet } from '../block/index.ts'
-import { hex, type HpkeKeyPair, type Secret, type SectorSize } from '../crypto/index.ts'
-import type { Open } from '../attest/index.ts'
-import { checkAgreement, KeyTable, type OpenedGrant } from '../grant/index.ts'
-import { PalimpsestError, type RegistrationState, type Role } from '../rpc/index.ts'
+import { hex, type HpkeKeyPair, type SectorSize } from '../crypto/index.ts'
+import { type Open, roles } from '../attest/index.ts'
+import { checkAgreement, type KeyKind, type OpenedGrant } from '../grant/index.ts'
+import { type GrantedKeys, PalimpsestError, type RegistrationState, type Role } from '../rpc/index.ts'
+import { KeyRing } from './key-ring.ts'
 import { Lease, type PlatformState } from './lease.ts'
-
-type KeyUse = OpenedGrant['entries'][number]
-
-/** Keys of one use: for each frame its own, or one for all. */
-class KeyRing {
-  readonly #frames = new KeyTable()
-  #wide: Secret | undefined
-  #mode: KeyUse['mode'] = 'location'
-
-  get size(): number {
-    return this.#frames.size + (this.#wide === undefined ? 0 : 1)
-  }
-
-  get wide(): boolean {
-    return this.#wide !== undefined
-  }
-
-  add(use: KeyUse): void {
-    this.#mode = use.mode
-    if (use.wideKey !== undefined) {
-      this.#wide?.wipe()
-      this.#wide = use.wideKey
-    } else if (use.frameKeys !== undefined) this.#frames.absorb(use.frameKeys)
-  }
-
-  /** Calls `fn` with the key for `frame`. @throws PalimpsestError GRANT_MISSING */
-  use<T>(frame: bigint, fn: (key: Uint8Array, mode: KeyUse['mode']) => T): T {
-    if (this.#wide !== undefined) return this.#wide.use((key) => fn(key, this.#mode))
-    const key = this.#frames.get(frame)
-    if (key === undefined) {
-      throw new PalimpsestError(
-        'GRANT_MISSING',
-        `no key was granted for frame ${frame.toString()}; ask for a further grant`,
-      )
-    }
-    return fn(key, this.#mode)
-  }
-
-  drop(frames: readonly bigint[]): void {
-    for (const frame of frames) this.#frames.drop(frame)
-  }
-
-  wipe(): void {
-    this.#frames.wipe()
-    this.#wide?.wipe()
-    this.#wide = undefined
-  }
-}
 
 /** A registration of this worker. */
 export class Registration {
@@ -109,9 +62,22 @@ export class Registration {
     return this.#read.size + this.#write.source.size + this.#write.destination.size
   }
 
+  /** What was granted so far, by role and kind of key; used and wiped keys count too. */
+  get granted(): GrantedKeys[] {
+    const found = new Map<string, GrantedKeys>()
+    for (const role of roles) {
+      for (const { use, mode, scope, frames } of this.#grants[role].flatMap(({ entries }) => entries)) {
+        const id = [role, use, mode, scope].join()
+        const keys = frames === null ? 1n : frames.reduce((sum, run) => sum + run.count, 0n)
+        found.set(id, { role, use, mode, scope, keys: (found.get(id)?.keys ?? 0n) + keys })
+      }
+    }
+    return [...found.values()]
+  }
+
   /** Whether a grant gives more than the named blocks. */
   get wideScope(): boolean {
-    return this.#read.wide || this.#write.source.wide || this.#write.destination.wide
+    return this.granted.some(({ scope }) => scope !== 'block')
   }
 
   /** Sector size of the volume keys; disks only. */
@@ -123,7 +89,7 @@ export class Registration {
    * Takes opened grants of one side, all or none. `state` is the platform's state now; the lease starts when both
    * sides are in.
    * @throws PalimpsestError GRANT_SPENT for a grant that was given before; GRANT_EXPIRED
-   * @throws Refusal REFUSED_PEER when the two sides do not name each other
+   * @throws Refusal REFUSED_PEER when the two sides do not name each other; REFUSED_SCOPE
    */
   submit(grants: readonly OpenedGrant[], state: PlatformState): void {
     if (this.#ended) throw new PalimpsestError('GRANT_EXPIRED', 'the registration has ended; open a new one')
@@ -181,13 +147,18 @@ export class Registration {
     this.#copies += BigInt(count)
   }
 
-  /** Calls `fn` with the key that opens the first block in `frame`. */
-  useReadKey<T>(frame: bigint, fn: (key: Uint8Array, mode: KeyUse['mode']) => T): T {
+  /** Kinds of the keys for a first block and for `writer`'s second block. @throws PalimpsestError GRANT_MISSING */
+  kinds(first: bigint, writer: Role, second: bigint): { readonly read: KeyKind; readonly write: KeyKind } {
+    return { read: this.#read.kind(first), write: this.#write[writer].kind(second) }
+  }
+
+  /** Calls `fn` with the key that opens the first block in `frame`. @throws PalimpsestError GRANT_MISSING */
+  useReadKey<T>(frame: bigint, fn: (key: Uint8Array, kind: KeyKind) => T): T {
     return this.#read.use(frame, fn)
   }
 
-  /** Calls `fn` with the key for `writer`'s second block in `frame`. */
-  useWriteKey<T>(writer: Role, frame: bigint, fn: (key: Uint8Array, mode: KeyUse['mode']) => T): T {
+  /** Calls `fn` with the key for `writer`'s second block in `frame`. @throws PalimpsestError GRANT_MISSING */
+  useWriteKey<T>(writer: Role, frame: bigint, fn: (key: Uint8Array, kind: KeyKind) => T): T {
     return this.#write[writer].use(frame, fn)
   }
 

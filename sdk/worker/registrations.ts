@@ -58,7 +58,11 @@ export class Registrations {
     return this.#platform.report(bindingDigest(registration.transcript, role, nonce))
   }
 
-  /** Takes sealed grants of one side. @throws Refusal GRANT_INVALID, REFUSED_PEER */
+  /**
+   * Takes sealed grants of one side.
+   * @throws Refusal GRANT_INVALID, REFUSED_PEER, REFUSED_SCOPE
+   * @throws PalimpsestError GRANT_SPENT, REFUSED_KEY_MODE
+   */
   async submit(id: string, grants: readonly Uint8Array[]): Promise<Registration> {
     const registration = this.get(id)
     const { open, transcript, hpke } = registration
@@ -70,6 +74,7 @@ export class Registrations {
     try {
       const failed = tries.find((one) => one.status === 'rejected')
       if (failed !== undefined) throw failed.reason
+      if (open.kind === 'memory-page') await this.#checkModes(open, opened)
       registration.submit(opened, state)
     } catch (error) {
       for (const grant of opened) wipeGrant(grant)
@@ -110,6 +115,22 @@ export class Registrations {
   /** Ends all. */
   closeAll(): void {
     for (const id of [...this.#known.keys()]) this.close(id)
+  }
+
+  /** Pages are under keys of the mode that their VM has installed; a plugin that grants another is told so at once. */
+  async #checkModes(open: Open, grants: readonly OpenedGrant[]): Promise<void> {
+    for (const role of new Set(grants.map((grant) => grant.role))) {
+      const installed = await this.#platform.keyMode(open[role].vm)
+      const entries = grants.filter((grant) => grant.role === role).flatMap((grant) => grant.entries)
+      const other = entries.find(({ mode }) => mode !== installed)
+      // An empty slot may still be filled; each copy is checked again.
+      if (installed === undefined || other === undefined) continue
+      throw new PalimpsestError(
+        'REFUSED_KEY_MODE',
+        `the ${role}'s key to ${other.use}: expected mode ${installed}, as the slot of "${open[role].vm}" has it, found mode ${other.mode}; give its plugin the mode that the VM has installed`,
+        { metadata: { vm: open[role].vm, expected: installed, found: other.mode } },
+      )
+    }
   }
 
   #makeRoom(): void {

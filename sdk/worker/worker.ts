@@ -1,6 +1,7 @@
 // The worker: puts registrations, copiers, audit and receipts together, and answers WorkerService.
 
 import { IdentityKey, selectEngine } from '../crypto/index.ts'
+import { widestScope } from '../grant/index.ts'
 import {
   type ClientOf,
   type CopyRequest,
@@ -17,6 +18,7 @@ import { copyStream } from './copy-stream.ts'
 import { DiskCopier } from './disk-copier.ts'
 import { FAULT_POINTS, FaultPoints, isFaultPoint } from './fault-points.ts'
 import { MemoryCopier } from './memory-copier.ts'
+import { kindText } from './key-ring.ts'
 import type { PlatformPort } from './platform-port.ts'
 import { makeReceipt } from './receipts.ts'
 import type { Registration } from './registration.ts'
@@ -121,7 +123,15 @@ export class Worker {
 
   async #submit(id: string, grants: readonly Uint8Array[]) {
     const registration = await this.#registrations.submit(id, grants)
-    this.#record('granted', { registration: id, state: registration.state, grants: BigInt(grants.length) })
+    const { state, granted } = registration
+    const keys = granted.map((one) => `${one.role} ${kindText(one)}`).join(', ')
+    this.#record('granted', {
+      registration: id,
+      state,
+      grants: BigInt(grants.length),
+      keys,
+      scope: widestScope(granted),
+    })
     return { state: registration.state, leaseUntil: registration.lease.until }
   }
 
@@ -139,6 +149,8 @@ export class Worker {
       first: outcome.copies[0]?.first ?? 0n,
       second: outcome.copies[0]?.second ?? 0n,
       blocks: BigInt(outcome.copies.length),
+      keys: outcome.keys.map(kindText).join(', '),
+      scope: widestScope(outcome.keys),
     })
     const receipt = makeReceipt({ key: this.#receiptKey, registration, writer, outcome, audit })
     return { case: 'receipt', value: { receipt, stored: outcome.positions } }
@@ -172,6 +184,7 @@ function describe(registration: Registration) {
     leaseUntil: registration.lease.until,
     keys: registration.keys,
     wideScope: registration.wideScope,
+    granted: registration.granted,
   }
 }
 

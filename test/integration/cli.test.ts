@@ -521,9 +521,8 @@ describe('vms, volumes, policies and clones', () => {
       clone: 'memory',
       registration: 'memory-2',
     })
-    expect(await says('registration', 'list')).toMatch(
-      /memory-2 +live +source +destination +0 +\d+ +named blocks/,
-    )
+    expect(await says('registration', 'list')).toMatch(/memory-2 +live +source +destination +0 +\d+ +BLOCK/)
+    expect((await fails('registration', 'show', 'nothing'))[0]).toBe(EXIT.refused)
     expect(await says('registration', 'revoke', 'memory')).toMatch(/memory has no registration/)
     expect(await says('clone', 'list')).toMatch(/memory .* stalled/)
     expect(await says('registration', 'renew', 'memory')).toMatch(/registered as memory-3/)
@@ -545,6 +544,7 @@ describe('worker and audit', () => {
     expect(await says('worker', 'show')).toContain(`head ${String(auditHead)}`)
     expect(await json('audit', 'verify')).toMatchObject({ ok: true, entries: auditSequence, head: auditHead })
     expect(await says('audit', 'verify', '--head', String(auditHead))).toMatch(/unbroken/)
+    expect(await says('audit', 'show')).toMatch(/ granted .*scope=BLOCK/)
   })
 
   it('audit verify finds a log that was cut, and one that never was, with exit code 1', async () => {

@@ -11,6 +11,7 @@ import { peerDigest } from '../values.ts'
 interface LearnFlags extends ConnectionFlags {
   readonly peer?: string[]
   readonly trustAnchor?: string
+  readonly allowGroupScope?: boolean
 }
 
 export function policyCommand(): Command {
@@ -22,6 +23,10 @@ export function policyCommand(): Command {
       )
       .option('--peer <peer...>', 'peers to accept: names of identities, or digests of their keys')
       .option('--trust-anchor <file>', "the manufacturer's root certificate, PEM (default: of the folder)")
+      .option(
+        '--allow-group-scope',
+        "also accept keys that open all of a share group's memory (key mode common)",
+      )
       .action(learn),
   )
   policy.addCommand(
@@ -41,7 +46,8 @@ async function learn(flags: LearnFlags): Promise<void> {
   await withSession(flags, async ({ client, directory }) => {
     const anchor = readFileSync(flags.trustAnchor ?? readConnection(directory).trustAnchor, 'utf8')
     const peers = (flags.peer ?? []).map((peer) => peerDigest(directory, peer))
-    const { policy, warnings } = await learnFrom(client, [anchor], peers)
+    const allowGroupScope = flags.allowGroupScope ?? false
+    const { policy, warnings } = await learnFrom(client, [anchor], peers, { allowGroupScope })
     for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`)
     process.stdout.write(`${JSON.stringify(policy, undefined, 2)}\n`)
   })

@@ -53,6 +53,8 @@ interface GroupKeys {
 
 /** The keys of one VM. */
 export interface KeySlot {
+  /** How the VM's stores are keyed. */
+  readonly mode: KeyMode
   /** What the VM's stores are encrypted with. */
   readonly writeKey: PageKey
   /** The VM's own key, and its group's if it has one. */
@@ -95,7 +97,7 @@ export class MemoryController {
     const location = this.#newKey(root, 'location')
     const keys = group === undefined ? undefined : this.#joinGroup(group)
     const writeKey = mode === 'location' || keys === undefined ? location : keys[mode]
-    return { writeKey, location, group: keys }
+    return { mode, writeKey, location, group: keys }
   }
 
   /** Empties a slot: its own keys are wiped, its group's when no other slot uses them. */

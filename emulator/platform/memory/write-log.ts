@@ -18,12 +18,12 @@ export interface LoggedWrite {
   readonly generation: number
 }
 
-/** Writer of scrubs and of zeros that the platform encrypts for an owner. No VM can have this name. */
+/** Writer of scrubs, and of what the platform encrypts for an owner before it is shared. No VM can have this name. */
 export const PLATFORM_WRITER = 'platform'
 /** Writer of what went past the memory controller. No VM can have this name. */
 export const HOST_WRITER = 'host'
 
-const causes: readonly WriteCause[] = ['store', 'copy', 'scrub', 'host']
+const causes: readonly WriteCause[] = ['store', 'copy', 'scrub', 'host', 'rekey']
 const TWO_32 = 2 ** 32
 
 /** Writers' names, each kept while the ring holds an entry of it. */

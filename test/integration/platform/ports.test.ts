@@ -249,6 +249,7 @@ describe("a store's path", () => {
     const begun = await worker.beginCopies({ registration, copies })
     expect(begun.ciphertext).toEqual(before)
     expect(begun.state?.resetCount).toBe(1)
+    expect([begun.firstModes, begun.secondModes]).toEqual([['both'], ['both']])
     // What a worker does in between is not this test's: it stores a page that the destination's key does not open.
     const ciphertext = randomBytes(PAGE)
     const { generations } = await worker.commitCopies({
@@ -281,6 +282,20 @@ describe("a store's path", () => {
       ).code,
     ).toBe('OWNERSHIP_FAULT')
     reader.stop()
+  })
+
+  it('a worker is told how guests key their frames', async () => {
+    const guest = await machine.guest(`${name}-k`, { mode: 'location' })
+    const empty = await machine.guest(`${name}-e`)
+    const { shown } = await machine.worker(`w-${name}`)
+    const worker = machine.workerClient(shown.bundle.platform)
+    expect((await worker.describeKeySlots({ vms: [guest.name, empty.name] })).slots).toEqual([
+      { vm: guest.name, mode: 'location' },
+      { vm: empty.name },
+    ])
+    expect((await refusal(worker.describeKeySlots({ vms: ['nobody'] }))).code).toBe('UNKNOWN_VM')
+    const many = Array.from({ length: 17 }, () => guest.name)
+    expect((await refusal(worker.describeKeySlots({ vms: many }))).code).toBe('INVALID_ARGUMENT')
   })
 
   it('[C-21] [A-01] the host sees no plaintext in frames, events or errors', async () => {

@@ -66,6 +66,17 @@ describe('a learnt policy', () => {
     expect(learnPolicy({ ...golden, allowEmulated: false }).warnings.join('\n')).not.toContain('emulated')
   })
 
+  it('[C-32] allows keys of scope GROUP only when it is told to, and says so', () => {
+    const told = learnPolicy({ ...golden, allowGroupScope: true })
+    expect(told.policy.allowGroupScope).toBe(true)
+    expect(told.warnings.join('\n')).toContain('scope GROUP')
+    expect(explainPolicy(told.policy).join('\n')).toContain('Keys of scope GROUP are accepted')
+    const { policy, warnings } = learnPolicy(golden)
+    expect(policy).not.toHaveProperty('allowGroupScope')
+    expect(warnings.join('\n')).not.toContain('GROUP')
+    expect(explainPolicy(policy).join('\n')).toContain('Keys of scope GROUP are refused')
+  })
+
   it('says that the log measured other firmware than the given one', () => {
     const { warnings } = learnPolicy({ ...golden, firmwareDigest: new Uint8Array(32) })
     expect(warnings.join('\n')).toContain(hex(sha256(world.boot.firmware)))
@@ -110,7 +121,7 @@ describe('an explained policy', () => {
       platforms: [],
     }
     const lines = explainPolicy(parsePolicy(empty))
-    expect(lines.filter((line) => line.includes('refused'))).toHaveLength(7)
+    expect(lines.filter((line) => line.includes('refused'))).toHaveLength(8)
     expect(lines.join('\n')).toContain('at most 2')
   })
 })

@@ -150,6 +150,7 @@ const wrong: [title: string, json: unknown, path: string][] = [
   ['PCRs without the configuration’s', { ...good, pcrs: { bank: 'sha256', select: [0, 4] } }, 'pcrs.select'],
   ['a PCR twice', { ...good, pcrs: { bank: 'sha256', select: [0, 4, 7, 7] } }, 'pcrs.select'],
   ['a 25th PCR', { ...good, pcrs: { bank: 'sha256', select: [0, 4, 7, 24] } }, 'pcrs.select[3]'],
+  ['allowGroupScope as a list', { ...good, allowGroupScope: ['group'] }, 'allowGroupScope'],
   ['allowEmulated as text', { ...good, allowEmulated: 'false' }, 'allowEmulated'],
   ['resets as text', { ...good, maximumResets: '0' }, 'maximumResets'],
   ['a platform that is no name', { ...good, platforms: [digest] }, 'platforms[0]'],

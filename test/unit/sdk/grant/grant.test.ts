@@ -214,6 +214,14 @@ describe('a grant', () => {
       make('source', { entries: [{ use: 'read', scope: 'group', mode: 'common', key }] }),
     ).rejects.toThrow('64 bytes')
   })
+
+  it('[C-32] is not made of a common key that passes for one of a block, or the other way', async () => {
+    const keyFor = (): Secret => Secret.random(64)
+    const narrow: GrantEntry = { use: 'read', scope: 'block', mode: 'common', frames: FIRST_FRAMES, keyFor }
+    await expect(make('source', { entries: [narrow] })).rejects.toThrow('got common with block')
+    const wide: GrantEntry = { use: 'read', scope: 'group', mode: 'both', key: Secret.random(64) }
+    await expect(make('source', { entries: [wide] })).rejects.toThrow('got both with group')
+  })
 })
 
 describe('least privilege', () => {
@@ -327,6 +335,9 @@ describe('another’s grant', () => {
     ['another version', { v: 2n }],
     ['an unknown scope', { entries: [{ use: 'read', mode: 'common', scope: 'all', frames: null }] }],
     ['frames with a wide scope', { entries: [{ use: 'read', mode: 'common', scope: 'group', frames: [] }] }],
+    ['a common key that is said to open one block', { entries: [entryMap(1n, 'common')] }],
+    ['a group scope for keys of frames', { entries: [{ ...wideMap(), mode: 'both' }] }],
+    ['an unknown scope to accept', { accepts: ['block', 'all'] }],
     ['a sector size that no disk has', { sector: 100n }],
     ['a sector size for memory', { sector: 512n }],
     ['a run of a billion frames', { entries: [entryMap(1_000_000_000n)] }],
@@ -360,8 +371,12 @@ describe('another’s grant', () => {
   })
 })
 
-function entryMap(count: bigint): CanonicalMap {
-  return { use: 'write', mode: 'location', scope: 'block', frames: [[1n, count]] }
+function entryMap(count: bigint, mode = 'location'): CanonicalMap {
+  return { use: 'write', mode, scope: 'block', frames: [[1n, count]] }
+}
+
+function wideMap(): CanonicalMap {
+  return { use: 'write', mode: 'common', scope: 'group', frames: null }
 }
 
 describe('the life of a grant', () => {
@@ -435,5 +450,33 @@ describe('agreement of the two sides', () => {
       checkAgreement([changed.source], [changed.destination])
     })
     expect(refusal.code).toBe('REFUSED_PEER')
+  })
+
+  const common = (role: Role, accepts?: GrantOptions['accepts']): Promise<OpenedGrant> => {
+    const entries: GrantEntry[] = [{ use: 'write', scope: 'group', mode: 'common', key: Secret.random(64) }]
+    return makeOne(role, { entries, ...(accepts === undefined ? {} : { accepts }) }).then((bytes) =>
+      openIt(bytes),
+    )
+  }
+
+  it.each<Role>(['source', 'destination'])(
+    '[C-32] is refused when the %s gives a group’s key and the other side accepts none',
+    async (role) => {
+      const sides = { source: await opened('source'), destination: await opened('destination') }
+      const wide = { ...sides, [role]: await common(role) }
+      const refusal = refusalOf(() => {
+        checkAgreement([wide.source], [wide.destination])
+      })
+      expect(refusal.code).toBe('REFUSED_SCOPE')
+      expect(refusal.message).toContain(`as the ${otherRole(role)} accepts`)
+    },
+  )
+
+  it('[C-32 control] holds when the other side says that it accepts one', async () => {
+    const destination = await openIt(await makeOne('destination', { accepts: ['block', 'group'] }))
+    const source = await common('source')
+    expect(() => {
+      checkAgreement([source], [destination])
+    }).not.toThrow()
   })
 })

@@ -2,7 +2,7 @@
 
 import { createCipheriv, createDecipheriv } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import { deriveBlockKey, Secret } from '../../../../../sdk/crypto/index.ts'
+import { deriveBlockKey, IdentityKey, Secret } from '../../../../../sdk/crypto/index.ts'
 import { PAGE, rejection, TestMachine } from './memory-fixture.ts'
 
 const copy = {
@@ -152,6 +152,53 @@ describe('copies between frames', () => {
     commit(machine)
     machine.memory.setMappings('b', [{ index: 9, frame: 8, writable: true }], [])
     expect(await machine.load(b, 9, 4)).toBe('\0\0\0\0')
+  })
+
+  it('says how both frames are keyed, and refuses to begin for a VM without keys', () => {
+    const group = new Uint8Array(32).fill(7)
+    const machine = new TestMachine()
+    const a = machine.guest('a', { mode: 'both', group })
+    const b = machine.memory.addGuest('b', 64, IdentityKey.generate().publicKey)
+    machine.give(a, 2, 5)
+    machine.share(a, 2, b, 9)
+    machine.memory.reserve('r', 'b', [8])
+    expect(machine.memory.keyMode('b')).toBeUndefined()
+    expect(() => machine.memory.beginCopies('r', [copy])).toThrow(expect.objectContaining({ code: 'STATE' }))
+    machine.memory.installKeys(b, Secret.random(32), 'common', Secret.from(group))
+    expect(machine.memory.keyMode('b')).toBe('common')
+    expect(machine.memory.beginCopies('r', [copy])).toMatchObject({
+      firstModes: ['both'],
+      secondModes: ['common'],
+    })
+  })
+
+  it('shares a page that its owner took over from a sharer under the key that the owner writes with', async () => {
+    const group = new Uint8Array(32).fill(7)
+    const machine = new TestMachine()
+    const a = machine.guest('a', { mode: 'both', group })
+    const b = machine.guest('b', { mode: 'location', group })
+    const c = machine.guest('c')
+    machine.give(a, 2, 5)
+    await machine.store(a, 2, 'old data')
+    machine.share(a, 2, b, 9)
+    machine.memory.removeGuest(a)
+    machine.memory.upgrade('b', [9])
+    machine.share(b, 9, c, 4)
+    machine.memory.reserve('r', 'c', [8])
+    const second = { ...copy, first: { vm: 'b', index: 9 }, second: { vm: 'c', index: 4 } }
+    const { firstModes, ciphertext } = machine.memory.beginCopies('r', [second])
+    expect(firstModes).toEqual(['location'])
+    const key = deriveBlockKey(Secret.from(new Uint8Array(32).fill('b'.charCodeAt(0))), 'location', 5n)
+    const opened = key.use((bytes) =>
+      createDecipheriv('aes-256-xts', bytes, Uint8Array.of(5, ...new Uint8Array(15))).update(ciphertext),
+    )
+    expect(opened.subarray(0, 8).toString()).toBe('old data')
+    expect(await machine.load(b, 9, 8)).toBe('old data')
+    const { entries } = machine.memory.readWriteLog({ since: 0, frame: 5, limit: 0 })
+    expect(entries.map(({ writer, cause }) => [writer, cause])).toEqual([
+      ['a', 'store'],
+      ['platform', 'rekey'],
+    ])
   })
 
   it('[C-34] the last sharer goes on writing in place where its own key opens the frame, else not', async () => {

@@ -424,6 +424,8 @@ export type WriteCause =
   | 'scrub'
   /** The host wrote to DRAM (WriteFrames). */
   | 'host'
+  /** The platform encrypted what the frame held under another key of its owner, before it was shared. */
+  | 'rekey'
 
 /** One write. */
 export interface WriteLogEntry {

@@ -2,6 +2,7 @@
 import { service } from '../../../../service.ts'
 import { registry } from '../../../registry.ts'
 import type { FrameRun, RangePair, Role } from '../../common/v1/block.ts'
+import type { KeyMode } from '../../guest/v1/guest-port.ts'
 
 /** One VM of a registration. */
 export interface Party {
@@ -178,6 +179,36 @@ export interface CopyResponse {
 /** Asks for registrations. */
 export type WorkerListRegistrationsRequest = Readonly<Record<string, never>>
 
+/** What a granted key is for. */
+export type KeyUse =
+  /** Opening first blocks. */
+  | 'read'
+  /** Encrypting second blocks. */
+  | 'write'
+
+/** How far a granted key reaches. */
+export type KeyScope =
+  /** One block. */
+  | 'block'
+  /** Everything that a share group has under its common key. */
+  | 'group'
+  /** A whole volume. */
+  | 'volume'
+
+/** Keys of one kind that one side has granted. */
+export interface GrantedKeys {
+  /** Whose grants. */
+  readonly role: Role
+  /** What they are for. */
+  readonly use: KeyUse
+  /** How they are made. */
+  readonly mode: KeyMode
+  /** How far each of them reaches. */
+  readonly scope: KeyScope
+  /** How many, used ones too. */
+  readonly keys: bigint
+}
+
 /** A registration as the worker sees it. */
 export interface Registration {
   /** Its name. */
@@ -196,6 +227,8 @@ export interface Registration {
   readonly keys: number
   /** Whether a grant gives more than the named blocks: the whole share group or volume. */
   readonly wideScope: boolean
+  /** What was granted, by role, use, mode and scope. */
+  readonly granted: readonly GrantedKeys[]
 }
 
 /** Registrations. */
@@ -290,6 +323,8 @@ export const WorkerService = service<{
    * |---|---|---|
    * | sealed to another key or other terms, or replayed | PERMISSION_DENIED (GRANT_INVALID) | relay it unchanged, to the registration it was made for |
    * | signer is not the identity that the terms or the other side name | PERMISSION_DENIED (REFUSED_PEER) | stop |
+   * | keys are of another mode than the VM's slot | PERMISSION_DENIED (REFUSED_KEY_MODE) | give the plugin the mode that the VM has installed |
+   * | keys reach further than the other side accepts | PERMISSION_DENIED (REFUSED_SCOPE) | grant keys of mode BOTH, or change the policy |
    * | this grant was used already | ALREADY_EXISTS (GRANT_SPENT) | ask for a new grant |
    */
   submitGrants: { kind: 'unary'; request: SubmitGrantsRequest; response: SubmitGrantsResponse }
@@ -302,6 +337,7 @@ export const WorkerService = service<{
    * | registration not live | REGISTRATION_STATE | wait for both grants |
    * | lease over, PCR extended or platform reset | GRANT_EXPIRED | register again |
    * | no key was granted for a block or frame | GRANT_MISSING | ask for a further grant |
+   * | a granted key is of another mode than the frame's | REFUSED_KEY_MODE | register again |
    * | a block was copied before under these terms | GRANT_SPENT | do not copy twice |
    * | pair is not in the terms | REFUSED_BINDING | stop |
    * | second block is in use | DEST_IN_USE | choose another |
