@@ -88,11 +88,7 @@ export class OwnershipTable<K> {
     for (const frame of this.#records.framesIn('reserved')) {
       if (this.#bindings.get(this.#records.binding(frame))?.vm === vm) this.#free(frame)
     }
-    for (const [index, entry] of vm.frames.entries()) {
-      const frame = entry - 1
-      if (this.#records.state(frame) === 'private') this.#free(frame)
-      else this.#dropName(frame, vm, index)
-    }
+    for (const [index, entry] of vm.frames.entries()) this.#dropName(entry - 1, vm, index)
     vm.frames.clear()
     this.#vms[vm.number] = undefined
     this.#vmsByName.delete(vm.name)

@@ -11,7 +11,7 @@ import {
   readBootProfile,
 } from '../../../sdk/evidence/index.ts'
 import { makeCredential, selectPcrs, TPMS_ATTEST, unmarshal, verifyQuote } from '../../../sdk/tpm2/index.ts'
-import { createClient, HostPortService } from '../../../sdk/rpc/index.ts'
+import { createClient, HostPortService, required } from '../../../sdk/rpc/index.ts'
 import { EventReader, MIB, PAGE, refusal, type TestGuest, TestPlatform, until } from './support.ts'
 
 let machine: TestPlatform
@@ -208,6 +208,30 @@ describe('sharing frames', () => {
     })
     expect(totals?.shared).toBeGreaterThanOrEqual(2n)
     expect((await share(consent(), [{ first: 4n, second: 7n, count: 1n }])).code).toBe('OWNERSHIP_FAULT')
+  })
+})
+
+describe('DRAM', () => {
+  it('[C-07 control] is the host to read and write: the write log tells, and totals say what it costs', async () => {
+    const totals = async () =>
+      required((await machine.host.describeFrames({ frames: [], includeTotals: true })).totals, 'totals')
+    const frames = [BigInt(frame), BigInt(frame + 1)]
+    const ciphertext = new Uint8Array(randomBytes(2 * PAGE))
+    const before = await totals()
+    await machine.host.writeFrames({ frames, ciphertext })
+    expect((await machine.host.readFrames({ frames })).ciphertext).toEqual(ciphertext)
+    const { entries } = await machine.host.readWriteLog({ since: 0n, frame: frames[1], limit: 0 })
+    expect(entries).toMatchObject([{ writer: 'host', cause: 'host', generation: 0n }])
+    expect(await totals()).toEqual({ ...before, written: before.written + 2n })
+    await machine.host.reserveFrames({ registration: name, vm: (await machine.guest(name)).name, frames })
+    expect((await totals()).tableBytes).toBeGreaterThan(0n)
+  })
+
+  it('no VM is called as the write log calls the host or the platform', async () => {
+    for (const vm of ['host', 'platform']) {
+      const launch = { vm, ownerPublicKey: IdentityKey.generate().publicKey.spki, memoryBytes: 4096n }
+      expect((await refusal(machine.host.launchGuest(launch))).code).toBe('INVALID_ARGUMENT')
+    }
   })
 })
 
@@ -418,6 +442,14 @@ describe("a store's path", () => {
       ],
       [host.reserveFrames({ registration: '', vm: name, frames: [BigInt(frame)] }), 'INVALID_ARGUMENT'],
       [host.readFrames({ frames: [1n << 40n] }), 'INVALID_ARGUMENT'],
+      [
+        host.writeFrames({ frames: [BigInt(frame), 65536n], ciphertext: new Uint8Array(2 * PAGE) }),
+        'INVALID_ARGUMENT',
+      ],
+      [
+        host.writeFrames({ frames: [BigInt(frame)], ciphertext: new Uint8Array(PAGE + 1) }),
+        'INVALID_ARGUMENT',
+      ],
       [
         host.resolveFaults({ retry: [], fail: [{ id: 1n, code: 'NO_SUCH_CODE', message: '' }] }),
         'INVALID_ARGUMENT',
