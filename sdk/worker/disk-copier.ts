@@ -14,7 +14,6 @@ import {
 } from '../rpc/index.ts'
 import type { Copier, CopyOutcome } from './copy.ts'
 import type { FaultPoints } from './fault-points.ts'
-import { distinctKinds } from './key-ring.ts'
 import type { PlatformPort } from './platform-port.ts'
 import type { Registration } from './registration.ts'
 
@@ -69,6 +68,7 @@ export class DiskCopier implements Copier {
       }
       const first = await this.#read(registration, request)
       const secondCiphertext = this.#reencrypt(registration, request, first.ciphertext)
+      const keys = volumeKeys(registration)
       await this.#points.reached('copier.afterDecrypt')
       const positions = await this.#put(registration, request, secondCiphertext, first.generations)
       await this.#points.reached('copier.afterStore')
@@ -84,7 +84,7 @@ export class DiskCopier implements Copier {
         positions,
         firstCiphertext: first.ciphertext,
         secondCiphertext,
-        keys: keysOf(registration, request),
+        keys,
       }
     } catch (error) {
       for (const first of spent) registration.unspend('destination', first)
@@ -155,10 +155,10 @@ export class DiskCopier implements Copier {
   }
 }
 
-/** What kinds of keys a session uses. A volume has one key, whichever block it is asked for. */
-function keysOf(registration: Registration, { blocks }: CopyRequest): KeyKind[] {
-  const kinds = blocks.map(({ first, second }) => registration.kinds(first, 'destination', second))
-  return distinctKinds(kinds.flatMap(({ read, write }) => [read, write]))
+/** What kinds of keys a session uses: a volume has one, whichever block it is asked for. */
+function volumeKeys(registration: Registration): KeyKind[] {
+  const { read, write } = registration.kinds(0n, 'destination', 0n)
+  return [read, write]
 }
 
 function sectors(key: Uint8Array, block: bigint, sectorSize: SectorSize) {

@@ -71,6 +71,11 @@ describe('a clone of a volume', () => {
     const [receipt, ...others] = await host.receipts(name)
     expect(others).toEqual([])
     expect(receipt?.copies).toMatchObject([{ first: 5n, second: 5n }])
+    const kind = { mode: 'common', scope: 'volume' }
+    expect(receipt?.keys).toEqual([
+      { use: 'read', ...kind },
+      { use: 'write', ...kind },
+    ])
     const ciphertextA = before.ciphertext.subarray(5 * BLOCK, 6 * BLOCK)
     expect(Buffer.from(receipt?.firstDigest ?? [])).toEqual(digest(ciphertextA))
     const key = bytesOf(destination.volumeKey)

@@ -201,7 +201,7 @@ describe("a share group's common key", () => {
     const shown = await on('registration', 'show', 'shown-1')
     expect(shown).toMatch(/source +read +both +scope=BLOCK +16\n/)
     expect(shown).toMatch(/destination +write +common +scope=GROUP +1\n/)
-    expect(shown).toContain('1 receipts; keys used: read both scope=BLOCK, write common scope=GROUP')
+    expect(shown).toContain('receipts: 1; keys used: read both scope=BLOCK, write common scope=GROUP')
     expect(await on('registration', 'list')).toMatch(/shown-1 .* GROUP\n/)
     const log = (await on('audit', 'show'))
       .split('\n')

@@ -95,7 +95,7 @@ async function show(name: string, { client, out }: Session): Promise<void> {
       ]),
     ),
     '',
-    `${String(receipts.length)} receipts; keys used: ${used.size === 0 ? 'none' : [...used.keys()].join(', ')}`,
+    `receipts: ${String(receipts.length)}; keys used: ${used.size === 0 ? 'none' : [...used.keys()].join(', ')}`,
   ])
 }
 
