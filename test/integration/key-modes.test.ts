@@ -229,16 +229,20 @@ describe('what the hypervisor received of all nine', () => {
     return { text: readFileSync(transcript), bytes: Buffer.concat(parts) }
   }
 
+  beforeAll(async () => {
+    // Before the search, which keeps this process from answering the server's pings.
+    const leak = randomBytes(32)
+    await bed.hypervisor.listReceipts({ clone: leak.toString('hex') })
+    planted.add('leak', leak)
+  })
+
   it('[C-15] [C-21] [C-31] holds neither plaintext nor keys', () => {
     // At least roots, group and pages of each cell, in pieces of 16 bytes and six forms.
     expect(secrets.count).toBeGreaterThan(cells.length * (3 * 2 + PAGES * 256) * 6)
     for (const [place, bytes] of Object.entries(places())) expect(secrets.in(bytes), place).toEqual([])
   })
 
-  it('[C-21 control] [C-31 control] is searched well enough to find what was planted', async () => {
-    const leak = randomBytes(32)
-    await bed.hypervisor.listReceipts({ clone: leak.toString('hex') })
-    planted.add('leak', leak)
+  it('[C-21 control] [C-31 control] is searched well enough to find what was planted', () => {
     for (const [place, bytes] of Object.entries(places()))
       expect(planted.namesIn(bytes), place).toEqual(['leak'])
   })
