@@ -293,7 +293,7 @@ export const descriptor: NamespaceJson = {
                 "WatchReady": {"fields":{}},
                 "WorkerExit": {"fields":{"vm":{"type":"string","id":1},"reason":{"type":"string","id":2}}},
                 "WorkerPortService": {"methods":{"GetWorkerReport":{"requestType":".palimpsest.platform.v1.GetWorkerReportRequest","responseType":".palimpsest.platform.v1.GetWorkerReportResponse"},"GetPlatformState":{"requestType":".palimpsest.platform.v1.GetPlatformStateRequest","responseType":".palimpsest.platform.v1.GetPlatformStateResponse"},"DescribeKeySlots":{"requestType":".palimpsest.platform.v1.DescribeKeySlotsRequest","responseType":".palimpsest.platform.v1.DescribeKeySlotsResponse"},"BeginCopies":{"requestType":".palimpsest.platform.v1.BeginCopiesRequest","responseType":".palimpsest.platform.v1.BeginCopiesResponse"},"CommitCopies":{"requestType":".palimpsest.platform.v1.CommitCopiesRequest","responseType":".palimpsest.platform.v1.CommitCopiesResponse"}}},
-                "WriteCause": {"values":{"WRITE_CAUSE_UNSPECIFIED":0,"WRITE_CAUSE_STORE":1,"WRITE_CAUSE_COPY":2,"WRITE_CAUSE_SCRUB":3,"WRITE_CAUSE_REKEY":4}},
+                "WriteCause": {"values":{"WRITE_CAUSE_UNSPECIFIED":0,"WRITE_CAUSE_STORE":1,"WRITE_CAUSE_COPY":2,"WRITE_CAUSE_SCRUB":3,"WRITE_CAUSE_REKEY":5}},
                 "WriteLogEntry": {"fields":{"sequence":{"type":"uint64","id":1},"frame":{"type":"uint64","id":2},"writer":{"type":"string","id":3},"cause":{"type":".palimpsest.platform.v1.WriteCause","id":4},"generation":{"type":"uint64","id":5}}},
               },
             },
