@@ -177,25 +177,24 @@ export class MemorySystem {
    * PRIVATE or SHARED_RO -> SHARED_RO with another name; the owner's consent has been checked. Whatever a frame is
    * shared with lies under the key that its owner writes with, since that is what the owner's plugin grants: frames that
    * it never wrote are filled with encrypted zeros first, and frames that it took over from a sharer are re-encrypted.
-   * @throws OWNERSHIP_FAULT, OUT_OF_RANGE, STATE when the owner has no keys
+   * @throws OWNERSHIP_FAULT, OUT_OF_RANGE, STATE when the owner has no keys, INTEGRITY_FAULT
    */
   share(owner: Guest, peer: Guest, pairs: readonly Pair[]): Run[] {
     const { writeKey } = owner.slot
-    return this.#table.share(owner.owner, peer.owner, pairs, (frame, key) => {
+    const content = (frame: number) => this.#store.read(frame, () => `frame ${frame}`)
+    const seal = (frame: number, key: PageKey) => {
       if (key === writeKey) return key
       const fresh = key === NO_KEY
-      const page = fresh
-        ? new Uint8Array(FRAME_BYTES)
-        : this.#controller.decrypt(
-            frame,
-            key,
-            this.#store.read(frame, () => `frame ${frame}`),
-          )
+      const page = fresh ? new Uint8Array(FRAME_BYTES) : this.#controller.decrypt(frame, key, content(frame))
       const generation = this.#table.generation(frame) + 1
       const note = { writer: PLATFORM_WRITER, cause: fresh ? 'scrub' : 'rekey', generation } as const
       this.#store.write(frame, this.#controller.encrypt(frame, writeKey, page), note)
       page.fill(0)
       return writeKey
+    }
+    // Before anything is shared, what must be read for that is as it was written.
+    return this.#table.share(owner.owner, peer.owner, pairs, seal, (frame, key) => {
+      if (key !== writeKey && key !== NO_KEY) content(frame)
     })
   }
 

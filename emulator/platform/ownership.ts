@@ -186,10 +186,17 @@ export class OwnershipTable<K> {
 
   /**
    * PRIVATE or SHARED_RO -> SHARED_RO with one more name each. The caller has checked the owner's consent. `seal` is
-   * called for each frame that becomes SHARED_RO now, and returns what opens it from then on.
+   * called for each frame that becomes SHARED_RO now, and returns what opens it from then on; `expectSealable` before, for
+   * all of them, and may throw.
    * Returns the frames, in the order of the pairs. @throws OWNERSHIP_FAULT
    */
-  share(owner: OwnerVm, peer: OwnerVm, pairs: readonly Pair[], seal: (frame: number, key: K) => K): Run[] {
+  share(
+    owner: OwnerVm,
+    peer: OwnerVm,
+    pairs: readonly Pair[],
+    seal: (frame: number, key: K) => K,
+    expectSealable: (frame: number, key: K) => void = () => undefined,
+  ): Run[] {
     const seconds = new Set<number>()
     for (const pair of pairs) {
       checkPages(owner, pair.first, pair.count)
@@ -198,6 +205,9 @@ export class OwnershipTable<K> {
         this.#expectMadeBy(owner, pair.first + i)
         this.#expectNoFrame(peer, pair.second + i)
         expectOnce(seconds, pair.second + i, 'guest page of the peer')
+        const frame = this.frameAt(owner, pair.first + i)
+        const key = this.keyOf(frame)
+        if (this.#records.state(frame) === 'private' && key !== undefined) expectSealable(frame, key)
       }
     }
     const runs: Run[] = []

@@ -56,6 +56,29 @@ describe('integrity mode', () => {
     expect(machine.events).toEqual([])
   })
 
+  it('[C-35] a page that must be re-encrypted to be shared is not shared when the host changed it, nor are those beside it', async () => {
+    const group = new Uint8Array(32).fill(7)
+    const machine = new TestMachine({ integrity: true })
+    const a = machine.guest('a', { mode: 'both', group })
+    const b = machine.guest('b', { mode: 'location', group })
+    const c = machine.guest('c')
+    machine.give(a, 2, FRAME)
+    await machine.store(a, 2, 'old data')
+    machine.share(a, 2, b, 9)
+    machine.memory.removeGuest(a)
+    machine.memory.upgrade('b', [9])
+    machine.give(b, 8, FRAME + 1)
+    const honest = machine.memory.read([FRAME])
+    const before = machine.memory.describe([FRAME, FRAME + 1])
+    flip(machine, FRAME)
+    const pairs = [{ first: 8, second: 3, count: 2 }]
+    expect(() => machine.memory.share(b, c, pairs)).toThrow(/found other bytes/)
+    expect(machine.memory.describe([FRAME, FRAME + 1])).toEqual(before)
+    machine.memory.overwrite([FRAME], honest)
+    machine.memory.share(b, c, pairs)
+    expect(await machine.load(b, 9, 8)).toBe('old data')
+  })
+
   it('[C-35 control] [A-22 control] by default a flipped bit garbles one block of 16 bytes, silently', async () => {
     const { machine, a } = await scene(false)
     const before = await machine.memory.access.load(a, BigInt(2 * PAGE), PAGE)
