@@ -87,7 +87,8 @@ export class FaultHandler {
     const asDestination = shares.ofDestination(vm, index)
     if (asDestination) {
       await this.#resolveDestination(fault, asDestination)
-    } else if (page === undefined && (await this.#host.guests.touch(vm, index))) {
+    } else if (page === undefined && (await this.#touch(fault))) {
+      // Faults that came while the page was being mapped.
       await this.#retry(fault)
     } else if (page === undefined) {
       throw new PalimpsestError(
@@ -140,6 +141,11 @@ export class FaultHandler {
       throw new PalimpsestError('STALLED', message)
     }
     await copier.request('source', index)
+  }
+
+  #touch({ vm, index }: Fault): Promise<boolean> {
+    const { faults, guests } = this.#host
+    return guests.touch(vm, index, () => faults.take(vm, index))
   }
 
   /** Lets the last sharer have its frame again. False when the platform says that a copy is needed. */

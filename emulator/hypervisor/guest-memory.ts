@@ -55,13 +55,16 @@ export class GuestMemory {
     return untouched < touched ? untouched : touched
   }
 
-  /** A page is accessed: gives it a frame if it is promised one. Returns whether it has one now. */
-  touch(vm: string, index: bigint): Promise<boolean> {
+  /**
+   * A page is accessed: gives it a frame if it is promised one, and in that step ends the faults that `waiting` names.
+   * Returns whether it has a frame now.
+   */
+  touch(vm: string, index: bigint, waiting: () => readonly bigint[]): Promise<boolean> {
     return this.#gates.exclusive(vm, async () => {
       const guest = this.#guests.get(vm)
       if (guest?.untouched.has(index) === true) {
         const [run = { first: index, count: 1n }] = guest.untouched.within(next(guest.last, index))
-        await this.#give(vm, guest, run)
+        await this.#give(vm, guest, run, waiting)
         guest.last = { end: run.first + run.count, count: run.count }
       }
       return this.#host.maps.get(vm, index) !== undefined
@@ -72,7 +75,8 @@ export class GuestMemory {
   populate(vm: string, range: BlockRange): Promise<void> {
     return this.#gates.exclusive(vm, async () => {
       const guest = this.#guests.get(vm)
-      for (const run of guest?.untouched.within(range) ?? []) if (guest) await this.#give(vm, guest, run)
+      for (const run of guest?.untouched.within(range) ?? [])
+        if (guest) await this.#give(vm, guest, run, () => [])
     })
   }
 
@@ -85,7 +89,7 @@ export class GuestMemory {
     })
   }
 
-  async #give(vm: string, guest: Guest, range: BlockRange): Promise<void> {
+  async #give(vm: string, guest: Guest, range: BlockRange, waiting: () => readonly bigint[]): Promise<void> {
     const { frames, maps, platform } = this.#host
     for (let done = 0n; done < range.count; done += pagesPerCall) {
       const rest = range.count - done
@@ -98,7 +102,7 @@ export class GuestMemory {
         throw error
       }
       guest.untouched.delete(part)
-      await maps.set(vm, mappings(part.first, taken))
+      await maps.set(vm, mappings(part.first, taken), waiting())
     }
   }
 }

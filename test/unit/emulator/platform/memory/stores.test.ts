@@ -61,6 +61,28 @@ describe('DRAM', () => {
     expect(dram.writtenFrames).toBe(0)
   })
 
+  it('agrees with a Map, whichever slots scrubbed frames leave', () => {
+    const frames = fc.oneof(fc.nat(20), fc.integer({ min: 2 ** 24 - 20, max: 2 ** 24 - 1 }))
+    fc.assert(
+      fc.property(fc.array(fc.tuple(frames, fc.nat(3))), (changes) => {
+        const dram = new Dram(2 ** 36)
+        const model = new Map<number, number>()
+        for (const [frame, value] of changes) {
+          if (value === 0) expect(dram.scrub(frame)).toBe(model.delete(frame))
+          else {
+            dram.write(frame, new Uint8Array(4096).fill(value))
+            model.set(frame, value)
+          }
+        }
+        expect(dram.writtenFrames).toBe(model.size)
+        for (const [frame] of changes) {
+          const view = dram.view(frame)
+          expect([view[0], view[4095]]).toEqual([model.get(frame) ?? 0, model.get(frame) ?? 0])
+        }
+      }),
+    )
+  })
+
   it('refuses sizes, frames and contents that do not fit', () => {
     for (const bytes of [0, 4095, -4096, Number.NaN, 2 ** 43])
       expect(() => new Dram(bytes)).toThrow(RangeError)
