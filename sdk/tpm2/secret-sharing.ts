@@ -81,12 +81,13 @@ function noPublicKey(): never {
   )
 }
 
-/** KDFe(nameAlg, z, use, ephemeral x, static x). Source: annex C.6. */
-function seedOf(key: EccPublic, z: Uint8Array, ephemeral: TPMS_ECC_POINT, use: SecretUse): Uint8Array {
+/**
+ * KDFe(nameAlg, z, use, ephemeral x, static x). Both x go in as they were sent, with leading zeros or without: so does the
+ * reference code, and tpm2-tools send and use them without. Source: annex C.6.
+ */
+function seedOf(key: EccPublic, z: Uint8Array, { x }: TPMS_ECC_POINT, use: SecretUse): Uint8Array {
   const { size } = curve(key.parameters.curveID)
-  const partyU = leftPad(ephemeral.x, size)
-  const partyV = leftPad(key.unique.x, size)
-  return kdfe(key.nameAlg, leftPad(z, size), use, partyU, partyV, digestSize(key.nameAlg) * 8)
+  return kdfe(key.nameAlg, leftPad(z, size), use, x, key.unique.x, digestSize(key.nameAlg) * 8)
 }
 
 function shareByEcdh(key: EccPublic, use: SecretUse): SharedSecret {
