@@ -139,9 +139,12 @@ export class MemoryModel {
       return fault
     const frame = this.frame(number)
     if (frame.state === 'private') {
+      const key = this.writeKey(vmOf(first))
+      const rekeys = frame.key !== key && frame.key !== 'none'
+      if (rekeys && this.#integrity && !this.isIntact(frame)) return 'INTEGRITY_FAULT'
       frame.state = 'shared-ro'
       frame.generation++
-      if (frame.key === 'none') this.#write(frame, this.writeKey(vmOf(first)))
+      if (frame.key !== key) this.#write(frame, key)
     }
     frame.names.add(second)
     return done
